@@ -1,0 +1,414 @@
+//! A command as people write it in a Procfile or in `switchback.toml`, turned into argument lists. No shell is involved.
+//!
+//! Of a shell's language it knows what such lines really use: words, quotes, `$NAME`, `${NAME}`, `${NAME:-default}`,
+//! `NAME=value` in front, `cd DIR`, `exec`, and `&&`. Pipes, redirections, globs, `;` and substitutions are refused
+//! with the advice to put them into a script. Quoting follows POSIX.1-2017 §2.2, expansion §2.6.2 without splitting:
+//! a value with spaces stays one argument.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The longest command line, in characters.
+pub const MAX_LENGTH: usize = 4096;
+
+/// A command line that was found to be sound.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct CommandLine(String);
+
+/// What is wrong with a command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCommand {
+    /// Nothing in it.
+    #[error("the command is empty")]
+    Empty,
+    /// Too long.
+    #[error("the command has more than {MAX_LENGTH} characters; put it into a script")]
+    TooLong,
+    /// Something that only a shell could carry out.
+    #[error(
+        "`{line}` uses `{found}`, which needs a shell; commands are run without one, so put it into a script and run that (such as `./start.sh`)"
+    )]
+    NeedsShell {
+        /// The command.
+        line: String,
+        /// What needs one.
+        found: String,
+    },
+    /// A quote that is not closed.
+    #[error("`{line}` has a {quote} that is not closed")]
+    Unclosed {
+        /// The command.
+        line: String,
+        /// Which.
+        quote: char,
+    },
+    /// A control character.
+    #[error("the command contains a control character")]
+    Control,
+}
+
+/// One program to be started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invocation {
+    /// Where, relative to the root of the files; empty for the root itself.
+    pub directory: String,
+    /// What is added to its environment.
+    pub environment: BTreeMap<String, String>,
+    /// The program and its arguments; never empty.
+    pub arguments: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Variable { name: String, default: Option<String> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Word(Vec<Piece>),
+    And,
+}
+
+impl CommandLine {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The programs to be started one after the other, each only when the one before succeeded, with `variables`
+    /// filled in. A name that is not among them is empty.
+    #[must_use]
+    pub fn invocations(&self, variables: &BTreeMap<String, String>) -> Vec<Invocation> {
+        let tokens = tokens(&self.0).expect("it was found sound when it was made");
+        let mut directory = String::new();
+        let mut invocations = vec![];
+        for words in tokens.split(|token| *token == Token::And) {
+            let mut invocation = Invocation { directory: directory.clone(), ..Invocation::default() };
+            for word in words {
+                let Token::Word(pieces) = word else { continue };
+                match assignment(pieces).filter(|_| invocation.arguments.is_empty()) {
+                    Some((name, value)) => {
+                        invocation.environment.insert(name, expand(&value, variables));
+                    }
+                    None => invocation.arguments.push(expand(pieces, variables)),
+                }
+            }
+            if invocation.arguments.first().is_some_and(|word| word == "exec") {
+                invocation.arguments.remove(0);
+            }
+            match invocation.arguments.as_slice() {
+                [cd, target] if cd == "cd" => directory = join(&directory, target),
+                [] => {}
+                _ => invocations.push(invocation),
+            }
+        }
+        invocations
+    }
+}
+
+fn join(directory: &str, target: &str) -> String {
+    if directory.is_empty() || target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("{directory}/{target}")
+    }
+}
+
+fn expand(pieces: &[Piece], variables: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(part) => text.push_str(part),
+            Piece::Variable { name, default } => {
+                let value = variables.get(name).filter(|v| default.is_none() || !v.is_empty());
+                text.push_str(value.or(default.as_ref()).map_or("", String::as_str));
+            }
+        }
+    }
+    text
+}
+
+/// `NAME=value` in front of a command.
+fn assignment(pieces: &[Piece]) -> Option<(String, Vec<Piece>)> {
+    let Some(Piece::Text(first)) = pieces.first() else { return None };
+    let (name, value) = first.split_once('=')?;
+    if !is_name(name) {
+        return None;
+    }
+    let mut rest = vec![Piece::Text(value.to_owned())];
+    rest.extend_from_slice(&pieces[1..]);
+    Some((name.to_owned(), rest))
+}
+
+fn is_name(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Reads the characters of a line into words.
+struct Lexer<'a> {
+    line: &'a str,
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    tokens: Vec<Token>,
+    word: Option<Vec<Piece>>,
+}
+
+fn tokens(line: &str) -> Result<Vec<Token>, InvalidCommand> {
+    let mut lexer = Lexer { line, rest: line.chars().peekable(), tokens: vec![], word: None };
+    while let Some(c) = lexer.rest.next() {
+        lexer.character(c)?;
+    }
+    lexer.end_word();
+    Ok(lexer.tokens)
+}
+
+impl Lexer<'_> {
+    fn character(&mut self, c: char) -> Result<(), InvalidCommand> {
+        match c {
+            ' ' | '\t' => self.end_word(),
+            '\'' => self.single_quoted()?,
+            '"' => self.double_quoted()?,
+            '\\' => match self.rest.next() {
+                Some(next) => self.text(next),
+                None => return Err(self.unclosed('\\')),
+            },
+            '$' => self.variable()?,
+            '&' if self.rest.next_if_eq(&'&').is_some() => {
+                self.end_word();
+                self.tokens.push(Token::And);
+            }
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' | '`' | '*' | '?' => return Err(self.needs_shell(c)),
+            '#' | '~' if self.word.is_none() => return Err(self.needs_shell(c)),
+            c => self.text(c),
+        }
+        Ok(())
+    }
+
+    fn single_quoted(&mut self) -> Result<(), InvalidCommand> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.rest.next() {
+                Some('\'') => return Ok(()),
+                Some(c) => self.text(c),
+                None => return Err(self.unclosed('\'')),
+            }
+        }
+    }
+
+    fn double_quoted(&mut self) -> Result<(), InvalidCommand> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.rest.next() {
+                Some('"') => return Ok(()),
+                Some('$') => self.variable()?,
+                Some('`') => return Err(self.needs_shell('`')),
+                Some('\\') => {
+                    let escaped = self.rest.next_if(|c| "$`\"\\".contains(*c));
+                    self.text(escaped.unwrap_or('\\'));
+                }
+                Some(c) => self.text(c),
+                None => return Err(self.unclosed('"')),
+            }
+        }
+    }
+
+    fn variable(&mut self) -> Result<(), InvalidCommand> {
+        let mut name = String::new();
+        if self.rest.next_if_eq(&'{').is_some() {
+            let mut inner = String::new();
+            loop {
+                match self.rest.next() {
+                    Some('}') => break,
+                    Some(c) => inner.push(c),
+                    None => return Err(self.unclosed('{')),
+                }
+            }
+            let (name, default) = match inner.split_once(":-") {
+                Some((name, default)) => (name.to_owned(), Some(default.to_owned())),
+                None => (inner, None),
+            };
+            if !is_name(&name) || default.as_ref().is_some_and(|d| d.contains(['$', '`'])) {
+                return Err(self.needs_shell_text("${…}"));
+            }
+            self.piece(Piece::Variable { name, default });
+            return Ok(());
+        }
+        while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+            name.push(c);
+        }
+        if name.is_empty() && self.rest.peek() == Some(&'(') {
+            return Err(self.needs_shell_text("$(…)"));
+        }
+        if is_name(&name) {
+            self.piece(Piece::Variable { name, default: None });
+        } else {
+            self.text('$');
+            name.chars().for_each(|c| self.text(c));
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, c: char) {
+        let word = self.word.get_or_insert_default();
+        if let Some(Piece::Text(text)) = word.last_mut() {
+            text.push(c);
+        } else {
+            word.push(Piece::Text(c.to_string()));
+        }
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        self.word.get_or_insert_default().push(piece);
+    }
+
+    fn end_word(&mut self) {
+        if let Some(word) = self.word.take() {
+            self.tokens.push(Token::Word(word));
+        }
+    }
+
+    fn needs_shell(&self, found: char) -> InvalidCommand {
+        self.needs_shell_text(&found.to_string())
+    }
+
+    fn needs_shell_text(&self, found: &str) -> InvalidCommand {
+        InvalidCommand::NeedsShell { line: self.line.to_owned(), found: found.to_owned() }
+    }
+
+    fn unclosed(&self, quote: char) -> InvalidCommand {
+        InvalidCommand::Unclosed { line: self.line.to_owned(), quote }
+    }
+}
+
+impl FromStr for CommandLine {
+    type Err = InvalidCommand;
+
+    fn from_str(line: &str) -> Result<Self, InvalidCommand> {
+        let line = line.trim();
+        if line.chars().count() > MAX_LENGTH {
+            return Err(InvalidCommand::TooLong);
+        }
+        if line.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(InvalidCommand::Control);
+        }
+        tokens(line)?;
+        let command = Self(line.to_owned());
+        if command.invocations(&BTreeMap::new()).is_empty() {
+            Err(InvalidCommand::Empty)
+        } else {
+            Ok(command)
+        }
+    }
+}
+
+impl TryFrom<String> for CommandLine {
+    type Error = InvalidCommand;
+
+    fn try_from(line: String) -> Result<Self, InvalidCommand> {
+        line.parse()
+    }
+}
+
+impl From<CommandLine> for String {
+    fn from(command: CommandLine) -> Self {
+        command.0
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str) -> Vec<Vec<String>> {
+        let variables = BTreeMap::from([
+            ("PORT".to_owned(), "8000".to_owned()),
+            ("EMPTY".to_owned(), String::new()),
+            ("SPACED".to_owned(), "a b; rm -rf $HOME".to_owned()),
+        ]);
+        let command: CommandLine = line.parse().expect(line);
+        command.invocations(&variables).into_iter().map(|i| i.arguments).collect()
+    }
+
+    #[test]
+    fn words_quotes_and_variables_become_arguments() {
+        assert_eq!(run("gunicorn app:app -b 0.0.0.0:$PORT"), [["gunicorn", "app:app", "-b", "0.0.0.0:8000"]]);
+        assert_eq!(run(r#"a 'b $PORT' "c $PORT" d\ e """#), [["a", "b $PORT", "c 8000", "d e", ""]]);
+        assert_eq!(
+            run("serve -p ${PORT:-3000} ${NONE:-3000} ${EMPTY:-x} $NONE"),
+            [["serve", "-p", "8000", "3000", "x", ""]]
+        );
+        assert_eq!(run(r#"echo "a|b" 'c;d' $ 5$"#), [["echo", "a|b", "c;d", "$", "5$"]]);
+    }
+
+    #[test]
+    fn a_value_stays_one_argument_whatever_is_in_it() {
+        assert_eq!(run("echo $SPACED"), [["echo", "a b; rm -rf $HOME"]]);
+    }
+
+    #[test]
+    fn and_runs_one_after_the_other_in_the_directory_that_cd_chose() {
+        let command: CommandLine = "cd server && npm ci && cd sub && exec node x.js".parse().expect("sound");
+        let invocations = command.invocations(&BTreeMap::new());
+        assert_eq!(invocations.len(), 2);
+        assert_eq!(
+            (invocations[0].directory.as_str(), &invocations[0].arguments[..]),
+            ("server", &["npm".to_owned(), "ci".to_owned()][..])
+        );
+        assert_eq!(invocations[1].directory, "server/sub");
+        assert_eq!(invocations[1].arguments, ["node", "x.js"]);
+    }
+
+    #[test]
+    fn assignments_in_front_go_to_the_environment() {
+        let command: CommandLine = "NODE_ENV=production A='1 2' node A=3".parse().expect("sound");
+        let invocation = &command.invocations(&BTreeMap::new())[0];
+        assert_eq!(invocation.environment["NODE_ENV"], "production");
+        assert_eq!(invocation.environment["A"], "1 2");
+        assert_eq!(invocation.arguments, ["node", "A=3"]);
+    }
+
+    #[test]
+    fn what_needs_a_shell_is_refused_by_name() {
+        for (line, found) in [
+            ("a | b", "|"),
+            ("a; b", ";"),
+            ("a > b", ">"),
+            ("a & b", "&"),
+            ("a || b", "|"),
+            ("echo `id`", "`"),
+            ("echo \"`id`\"", "`"),
+            ("echo $(id)", "$(…)"),
+            ("echo \"$(id)\"", "$(…)"),
+            ("ls *.js", "*"),
+            ("echo ${A:-$(id)}", "${…}"),
+            ("echo ${A/x/y}", "${…}"),
+            ("ls ~", "~"),
+        ] {
+            let error = line.parse::<CommandLine>().expect_err(line);
+            assert_eq!(error, InvalidCommand::NeedsShell { line: line.into(), found: found.into() });
+        }
+    }
+
+    #[test]
+    fn what_is_not_closed_or_empty_is_refused() {
+        for line in ["", "   ", "cd x", "A=1", "&&", "a 'b", "a \"b", "a \\", "a ${B", "a\nb", "a\0"] {
+            assert!(line.parse::<CommandLine>().is_err(), "{line:?}");
+        }
+        assert!("x".repeat(MAX_LENGTH + 1).parse::<CommandLine>().is_err());
+    }
+}

@@ -1,0 +1,303 @@
+//! `switchback.toml` in the repository of a service: what its author says about building and running it.
+//!
+//! Unknown keys and wrong types are errors that name the line. What is not said is detected or has a default.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::command_line::CommandLine;
+use crate::name::ServiceName;
+use crate::rejection::{Kind, Rejection};
+
+/// The file's name.
+pub const FILE_NAME: &str = "switchback.toml";
+/// How large it may be, in bytes.
+pub const MAX_SIZE: usize = 64 * 1024;
+/// How many instances a service may have.
+pub const MAX_REPLICAS: u16 = 100;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manifest {
+    /// Which service it is about.
+    pub service: Service,
+    /// How it is built.
+    pub build: Build,
+    /// How it runs.
+    pub run: Run,
+    /// Where the command line finds the project, when it is run in this directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Likewise the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// `[service]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Service {
+    /// Its name.
+    pub name: Option<ServiceName>,
+    /// Its directory within the repository.
+    #[serde(deserialize_with = "relative_path")]
+    pub root: Option<String>,
+}
+
+/// `[build]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Build {
+    /// A Dockerfile, relative to the root.
+    #[serde(deserialize_with = "relative_path")]
+    pub dockerfile: Option<String>,
+    /// Fetches dependencies, in place of what was detected.
+    pub install: Option<CommandLine>,
+    /// Builds, in place of what was detected.
+    pub build: Option<CommandLine>,
+}
+
+/// `[run]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Run {
+    /// Starts the service, in place of what was detected.
+    pub command: Option<CommandLine>,
+    /// The port that it listens on.
+    #[serde(deserialize_with = "port")]
+    pub port: Option<u16>,
+    /// Runs once before traffic moves.
+    pub release: Option<CommandLine>,
+    /// How it is found out whether it works.
+    pub health: Option<Health>,
+    /// How many instances.
+    #[serde(deserialize_with = "replicas")]
+    pub replicas: Option<u16>,
+    /// Memory of one instance, such as `256Mi`.
+    #[serde(deserialize_with = "memory")]
+    #[schemars(with = "Option<String>")]
+    pub memory: Option<u64>,
+    /// Processor of one instance, in cores, such as `0.5`; kept in thousandths.
+    #[serde(deserialize_with = "cpu")]
+    #[schemars(with = "Option<f64>")]
+    pub cpu: Option<u32>,
+    /// How long what is in flight has to end, such as `10s`; kept in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub drain: Option<u64>,
+}
+
+/// `health = { path = "/healthz", timeout = "60s" }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// The path to ask.
+    #[serde(deserialize_with = "url_path")]
+    pub path: Option<String>,
+    /// How long a new instance has, such as `60s`; kept in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<u64>,
+}
+
+/// A file that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidManifest {
+    /// Too large.
+    #[error("{FILE_NAME} has more than {MAX_SIZE} bytes")]
+    TooLarge,
+    /// Not TOML, an unknown key, or a wrong type.
+    #[error("{FILE_NAME}, line {line}: {message}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+impl Rejection for InvalidManifest {
+    fn code(&self) -> &'static str {
+        "manifest_invalid"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        Some(FILE_NAME)
+    }
+}
+
+impl Manifest {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`InvalidManifest`] with the line.
+    pub fn parse(text: &str) -> Result<Self, InvalidManifest> {
+        if text.len() > MAX_SIZE {
+            return Err(InvalidManifest::TooLarge);
+        }
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1;
+            InvalidManifest::Line { line, message: error.message().replace('\n', " ") }
+        })
+    }
+}
+
+fn relative_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    let bad = |part: &str| part == ".." || part.contains('\\') || part.chars().any(char::is_control);
+    if path.is_empty() || path.starts_with(['/', '-']) || path.split('/').any(bad) || path.len() > 500 {
+        return Err(de::Error::custom(format!(
+            "`{path}` is not a path within the repository, such as \"apps/web\""
+        )));
+    }
+    Ok(Some(path.trim_start_matches("./").trim_end_matches('/').to_owned()))
+}
+
+fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let path = String::deserialize(deserializer)?;
+    if !path.starts_with('/') || path.len() > 500 || !path.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(de::Error::custom(format!("`{path}` is not a path of a URL, such as \"/healthz\"")));
+    }
+    Ok(Some(path))
+}
+
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let port = i64::deserialize(deserializer)?;
+    u16::try_from(port)
+        .ok()
+        .filter(|port| *port > 0)
+        .map(Some)
+        .ok_or_else(|| de::Error::custom(format!("`{port}` is not a port; it is a number from 1 to 65535")))
+}
+
+fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let replicas = i64::deserialize(deserializer)?;
+    u16::try_from(replicas)
+        .ok()
+        .filter(|n| (1..=MAX_REPLICAS).contains(n))
+        .map(Some)
+        .ok_or_else(|| de::Error::custom(format!("`{replicas}` is not from 1 to {MAX_REPLICAS}")))
+}
+
+fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_memory(&text).map(Some).ok_or_else(|| {
+        de::Error::custom(format!("`{text}` is not an amount of memory, such as \"256Mi\" or \"1Gi\""))
+    })
+}
+
+fn parse_memory(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match &text[digits..] {
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(unit).filter(|bytes| *bytes >= 1 << 20)
+}
+
+fn cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let cores = f64::deserialize(deserializer)?;
+    if !(0.01..=256.0).contains(&cores) {
+        return Err(de::Error::custom(format!("`{cores}` is not a number of cores from 0.01 to 256")));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.01 to 256 cores fit")]
+    let millis = (cores * 1000.0).round() as u32;
+    Ok(Some(millis))
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration_ms(&text).map(Some).ok_or_else(|| {
+        de::Error::custom(format!(
+            "`{text}` is not a time from 0s to 1h, such as \"500ms\", \"10s\" or \"5m\""
+        ))
+    })
+}
+
+fn parse_duration_ms(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(unit).filter(|ms| *ms <= 3_600_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_the_documentation_is_read() {
+        let manifest = Manifest::parse(
+            r#"
+            [service]
+            name = "web"
+            root = "apps/web"
+            [build]
+            dockerfile = "Dockerfile"
+            [run]
+            command = "node server.js"
+            port = 3000
+            release = "./migrate"
+            health = { path = "/healthz", timeout = "60s" }
+            replicas = 2
+            memory = "256Mi"
+            cpu = 0.5
+            drain = "10s"
+            "#,
+        )
+        .expect("valid");
+        assert_eq!(manifest.service.root.as_deref(), Some("apps/web"));
+        assert_eq!(manifest.run.memory, Some(256 << 20));
+        assert_eq!(manifest.run.cpu, Some(500));
+        assert_eq!(manifest.run.drain, Some(10_000));
+        assert_eq!(manifest.run.health.expect("given").timeout, Some(60_000));
+    }
+
+    #[test]
+    fn an_empty_file_says_nothing() {
+        assert_eq!(Manifest::parse("").expect("valid"), Manifest::default());
+    }
+
+    #[test]
+    fn an_error_names_the_line() {
+        for (text, line, says) in [
+            ("[run]\ncomand = \"x\"", 2, "unknown field `comand`"),
+            ("[run]\n\nport = \"3000\"", 3, "invalid type"),
+            ("[run]\nport = 70000", 2, "1 to 65535"),
+            ("[run]\nreplicas = 0", 2, "1 to 100"),
+            ("[run]\nmemory = \"lots\"", 2, "256Mi"),
+            ("[run]\ncpu = -1.0", 2, "cores"),
+            ("[run]\ndrain = \"soon\"", 2, "10s"),
+            ("[run]\nhealth = { path = \"healthz\" }", 2, "/healthz"),
+            ("[run]\ncommand = \"a | b\"", 2, "needs a shell"),
+            ("[service]\nroot = \"../x\"", 2, "within the repository"),
+            ("[service]\nname = \"Web\"", 2, "small letters"),
+            ("[nonsense]\n", 1, "unknown field `nonsense`"),
+            ("[run\n", 1, ""),
+        ] {
+            let Err(InvalidManifest::Line { line: found, message }) = Manifest::parse(text) else {
+                panic!("{text:?} was taken");
+            };
+            assert_eq!(found, line, "{text:?}: {message}");
+            assert!(message.contains(says), "{text:?}: {message}");
+        }
+    }
+}

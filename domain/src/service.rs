@@ -1,0 +1,546 @@
+//! A service: one program in one environment; its configuration, its releases, and whose turn it is to deploy.
+//!
+//! `Absent → Active → Deleted`. Never do two deployments have the turn at once, never is a release's number used
+//! twice, and never does traffic go to a release that was not cut here.
+
+pub mod release;
+
+mod decide;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::release::{Build, Instance, InstanceId, ReleaseNumber, ReleaseStatus, Specification};
+use crate::aggregate::Aggregate;
+use crate::context::Context;
+use crate::hostname::Hostname;
+use crate::id::{DeploymentId, EnvironmentId, ProjectId};
+use crate::name::{ServiceName, VariableName};
+use crate::rejection::{self, Kind};
+use crate::secret::Sealed;
+use crate::source::Source;
+use crate::stream::AggregateKind;
+
+/// How many variables a service may have.
+pub const MAX_VARIABLES: usize = 100;
+/// How long a variable's value may be, in characters.
+pub const MAX_VARIABLE_LENGTH: usize = 1000;
+
+/// What a deployment brings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Subject {
+    /// Files that are to be built.
+    Source {
+        /// Where they come from.
+        source: Source,
+        /// Whether to build also when the same revision was built the same way before.
+        #[serde(default)]
+        fresh: bool,
+    },
+    /// What runs now, with the configuration as it is then.
+    Configuration {},
+    /// What an earlier release ran.
+    Release {
+        /// Which one.
+        release: ReleaseNumber,
+        /// What it ran, as its own event recorded it.
+        build: Box<Build>,
+    },
+}
+
+/// How a deployment ended, as its service sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has the traffic.
+    Succeeded,
+    /// It could not.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+/// Orders.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Make the service; its name and hostname were claimed before.
+    Create {
+        /// Where.
+        project: ProjectId,
+        /// Where in it.
+        environment: EnvironmentId,
+        /// Its name.
+        name: ServiceName,
+        /// What it answers to.
+        hostname: Hostname,
+    },
+    /// Set and remove variables.
+    ChangeVariables {
+        /// New values.
+        set: BTreeMap<VariableName, Sealed>,
+        /// To be removed.
+        unset: BTreeSet<VariableName>,
+        /// The deployment that is to carry them out, unless they wait for the next one.
+        deploy: Option<DeploymentId>,
+    },
+    /// Choose how many instances.
+    Scale {
+        /// How many.
+        replicas: u16,
+        /// The deployment that is to carry it out.
+        deploy: Option<DeploymentId>,
+    },
+    /// Deploy something.
+    Deploy {
+        /// Under which id.
+        deployment: DeploymentId,
+        /// What.
+        subject: Subject,
+    },
+    /// Make an earlier release current again: what it ran, with the variables and the scale it ran with.
+    RollBack {
+        /// The deployment that is to carry it out.
+        deployment: DeploymentId,
+        /// The release.
+        to: ReleaseNumber,
+        /// What it fixed, found by replay.
+        then: Box<Specification>,
+    },
+    /// Take back a deployment that waits.
+    Withdraw {
+        /// Which one.
+        deployment: DeploymentId,
+    },
+    /// Fix what the deployment whose turn it is will run.
+    CutRelease {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// What it built, when it built.
+        build: Option<Box<Build>>,
+    },
+    /// Move the traffic to the deployment's release.
+    Activate {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// Where its instances are.
+        instances: Vec<Instance>,
+    },
+    /// Say where the live release's instances are now.
+    MoveInstances {
+        /// The release.
+        release: ReleaseNumber,
+        /// Where they are.
+        instances: Vec<Instance>,
+    },
+    /// Record that an instance of the live release ended by itself.
+    RecordExit {
+        /// The release.
+        release: ReleaseNumber,
+        /// Which instance.
+        instance: InstanceId,
+        /// How it ended, in words: `exit status 1`, `signal 9`.
+        exit: String,
+    },
+    /// The deployment is over: the turn goes on.
+    EndDeployment {
+        /// Which one.
+        deployment: DeploymentId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Delete the service.
+    Delete,
+}
+
+/// Facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The service exists.
+    Created {
+        /// Where.
+        project: ProjectId,
+        /// Where in it.
+        environment: EnvironmentId,
+        /// Its name.
+        name: ServiceName,
+        /// What it answers to.
+        hostname: Hostname,
+    },
+    /// Variables have other values, from the next release on.
+    VariablesChanged {
+        /// New values.
+        set: BTreeMap<VariableName, Sealed>,
+        /// Removed.
+        unset: BTreeSet<VariableName>,
+    },
+    /// It is to have another number of instances, from the next release on.
+    Scaled {
+        /// How many.
+        replicas: u16,
+    },
+    /// Somebody wants an earlier release back. What follows from it stands in the events behind this one.
+    RollbackRequested {
+        /// What was live.
+        from: Option<ReleaseNumber>,
+        /// What is wanted back.
+        to: ReleaseNumber,
+        /// The deployment that carries it out.
+        deployment: DeploymentId,
+    },
+    /// Somebody wants something deployed.
+    DeploymentRequested {
+        /// Under which id.
+        deployment: DeploymentId,
+        /// What.
+        subject: Subject,
+    },
+    /// It has the turn.
+    DeploymentAdmitted {
+        /// Which one.
+        deployment: DeploymentId,
+    },
+    /// It waited, and a newer one took its place.
+    DeploymentSuperseded {
+        /// Which one.
+        deployment: DeploymentId,
+        /// By which.
+        by: DeploymentId,
+    },
+    /// It waited, and was taken back.
+    DeploymentWithdrawn {
+        /// Which one.
+        deployment: DeploymentId,
+    },
+    /// What will run is fixed, under a number.
+    ReleaseCut {
+        /// The number.
+        release: ReleaseNumber,
+        /// By which deployment.
+        deployment: DeploymentId,
+        /// What it fixes.
+        specification: Box<Specification>,
+    },
+    /// The release has the traffic: from here on the edge sends requests to these instances.
+    ReleaseActivated {
+        /// The number.
+        release: ReleaseNumber,
+        /// By which deployment.
+        deployment: DeploymentId,
+        /// Where its instances are.
+        instances: Vec<Instance>,
+    },
+    /// The live release's instances are somewhere else, as after a restart of the machine.
+    InstancesMoved {
+        /// The release.
+        release: ReleaseNumber,
+        /// Where they are.
+        instances: Vec<Instance>,
+    },
+    /// An instance of the live release ended by itself; the reconciler starts it again.
+    InstanceExited {
+        /// The release.
+        release: ReleaseNumber,
+        /// Which instance.
+        instance: InstanceId,
+        /// How.
+        exit: String,
+    },
+    /// The deployment does not have the turn any more.
+    DeploymentEnded {
+        /// Which one.
+        deployment: DeploymentId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The service is gone.
+    Deleted {},
+}
+
+/// A deployment that has the turn or waits for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Which one.
+    pub deployment: DeploymentId,
+    /// What it brings.
+    pub subject: Subject,
+    /// The release it has cut.
+    pub cut: Option<(ReleaseNumber, Box<Specification>)>,
+}
+
+/// The release that has the traffic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// Its number.
+    pub number: ReleaseNumber,
+    /// The deployment that brought it.
+    pub deployment: DeploymentId,
+    /// What it fixes.
+    pub specification: Box<Specification>,
+    /// Where its instances are.
+    pub instances: Vec<Instance>,
+}
+
+/// What is remembered of each release; the rest is found by replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseSummary {
+    /// The deployment that cut it.
+    pub deployment: DeploymentId,
+    /// How it stands.
+    pub status: ReleaseStatus,
+}
+
+/// A service in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Active {
+    /// Where it is.
+    pub project: ProjectId,
+    /// Where in the project.
+    pub environment: EnvironmentId,
+    /// Its name.
+    pub name: ServiceName,
+    /// What it answers to.
+    pub hostnames: BTreeSet<Hostname>,
+    /// Its variables, as the next release will have them.
+    pub variables: BTreeMap<VariableName, Sealed>,
+    /// How many instances, when that was chosen by command.
+    pub replicas: Option<u16>,
+    /// The deployment that has the turn.
+    pub turn: Option<Request>,
+    /// The one that waits for it.
+    pub waiting: Option<Request>,
+    /// All releases.
+    pub releases: BTreeMap<ReleaseNumber, ReleaseSummary>,
+    /// The one with the traffic.
+    pub live: Option<Live>,
+}
+
+/// The state of a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Service {
+    /// Not made yet.
+    #[default]
+    Absent,
+    /// In use.
+    Active(Box<Active>),
+    /// Gone. What still had the turn is remembered, so that it is stopped.
+    Deleted {
+        /// The deployment that had the turn.
+        turn: Option<DeploymentId>,
+    },
+}
+
+/// Why a command is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// Not there, or not any more.
+    #[error("there is no such service; `switchback services list` shows those there are")]
+    NotFound,
+    /// There already.
+    #[error("the service exists already")]
+    AlreadyExists,
+    /// Too many variables.
+    #[error("a service has {MAX_VARIABLES} variables at most, and this would make {0}; remove some first")]
+    TooManyVariables(usize),
+    /// Not a number of instances.
+    #[error("{0} is not a number of instances; it is from 1 to {max}", max = crate::manifest::MAX_REPLICAS)]
+    Replicas(u16),
+    /// No such release.
+    #[error("there is no release {wanted}; {there}")]
+    ReleaseNotFound {
+        /// What was asked for.
+        wanted: ReleaseNumber,
+        /// What there is.
+        there: String,
+    },
+    /// A release that never had the traffic.
+    #[error(
+        "release {0} never ran, so there is nothing to go back to; `switchback releases` shows which did"
+    )]
+    ReleaseNeverRan(ReleaseNumber),
+    /// The release that has the traffic.
+    #[error("release {0} is the current one, so there is nothing to roll back")]
+    ReleaseIsCurrent(ReleaseNumber),
+    /// Nothing was ever deployed.
+    #[error("the service has no release yet; deploy something first with `switchback deploy`")]
+    NothingDeployed,
+    /// Not this deployment's turn, or not any more.
+    #[error("deployment {0} does not have the turn")]
+    NotItsTurn(DeploymentId),
+    /// It built, but did not say what.
+    #[error("deployment {0} has nothing built")]
+    NothingBuilt(DeploymentId),
+}
+
+impl rejection::Rejection for Rejection {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "service_not_found",
+            Self::AlreadyExists => "service_exists",
+            Self::TooManyVariables(_) => "too_many_variables",
+            Self::Replicas(_) => "replicas_invalid",
+            Self::ReleaseNotFound { .. } => "release_not_found",
+            Self::ReleaseNeverRan(_) => "release_never_ran",
+            Self::ReleaseIsCurrent(_) => "release_is_current",
+            Self::NothingDeployed => "nothing_deployed",
+            Self::NotItsTurn(_) => "deployment_not_its_turn",
+            Self::NothingBuilt(_) => "deployment_nothing_built",
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound | Self::ReleaseNotFound { .. } => Kind::NotFound,
+            Self::TooManyVariables(_) | Self::Replicas(_) => Kind::Invalid,
+            Self::AlreadyExists
+            | Self::ReleaseNeverRan(_)
+            | Self::ReleaseIsCurrent(_)
+            | Self::NothingDeployed
+            | Self::NotItsTurn(_)
+            | Self::NothingBuilt(_) => Kind::Conflict,
+        }
+    }
+}
+
+impl Service {
+    /// The service, when it is in use.
+    #[must_use]
+    pub fn active(&self) -> Option<&Active> {
+        match self {
+            Self::Active(active) => Some(active),
+            Self::Absent | Self::Deleted { .. } => None,
+        }
+    }
+}
+
+impl Aggregate for Service {
+    const KIND: AggregateKind = AggregateKind::Service;
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: Command, _ctx: &Context) -> Result<Vec<Event>, Rejection> {
+        match (self, command) {
+            (Self::Absent, Command::Create { project, environment, name, hostname }) => {
+                Ok(vec![Event::Created { project, environment, name, hostname }])
+            }
+            (Self::Deleted { .. }, Command::Delete) => Ok(vec![]),
+            (Self::Deleted { turn }, Command::EndDeployment { deployment, outcome }) => {
+                Ok(if *turn == Some(deployment) {
+                    vec![Event::DeploymentEnded { deployment, outcome }]
+                } else {
+                    vec![]
+                })
+            }
+            (Self::Absent | Self::Deleted { .. }, _) => Err(Rejection::NotFound),
+            (Self::Active(active), command) => active.decide(command),
+        }
+    }
+
+    fn evolve(self, event: &Event) -> Self {
+        match (self, event) {
+            (_, Event::Created { project, environment, name, hostname }) => Self::Active(Box::new(Active {
+                project: *project,
+                environment: *environment,
+                name: name.clone(),
+                hostnames: BTreeSet::from([hostname.clone()]),
+                variables: BTreeMap::new(),
+                replicas: None,
+                turn: None,
+                waiting: None,
+                releases: BTreeMap::new(),
+                live: None,
+            })),
+            (Self::Active(active), Event::Deleted {}) => {
+                Self::Deleted { turn: active.turn.map(|request| request.deployment) }
+            }
+            (Self::Active(mut active), event) => {
+                active.evolve(event);
+                Self::Active(active)
+            }
+            (Self::Deleted { turn }, Event::DeploymentEnded { deployment, .. }) => {
+                Self::Deleted { turn: turn.filter(|id| id != deployment) }
+            }
+            (other @ (Self::Absent | Self::Deleted { .. }), _) => other,
+        }
+    }
+}
+
+impl Active {
+    /// How many instances the next release will have, when `plan` is what it runs.
+    fn replicas_for(&self, build: &Build) -> u16 {
+        self.replicas.unwrap_or(build.plan.run.replicas)
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Created { .. } | Event::Deleted {} | Event::RollbackRequested { .. } => {}
+            Event::InstanceExited { .. } => {} // The reconciler's concern; where traffic goes is unchanged.
+            Event::VariablesChanged { set, unset } => {
+                self.variables.retain(|name, _| !unset.contains(name));
+                self.variables.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+            }
+            Event::Scaled { replicas } => self.replicas = Some(*replicas),
+            Event::DeploymentRequested { deployment, subject } => {
+                let request = Request { deployment: *deployment, subject: subject.clone(), cut: None };
+                self.waiting = Some(request);
+            }
+            Event::DeploymentAdmitted { deployment } => {
+                self.turn = self.waiting.take_if(|request| request.deployment == *deployment);
+            }
+            Event::DeploymentSuperseded { deployment, .. } | Event::DeploymentWithdrawn { deployment } => {
+                self.waiting.take_if(|request| request.deployment == *deployment);
+            }
+            Event::ReleaseCut { release, deployment, specification } => {
+                let summary = ReleaseSummary { deployment: *deployment, status: ReleaseStatus::Cut };
+                self.releases.insert(*release, summary);
+                if let Some(turn) = &mut self.turn {
+                    turn.cut = Some((*release, specification.clone()));
+                }
+            }
+            Event::ReleaseActivated { release, deployment, instances } => {
+                self.activate(*release, *deployment, instances);
+            }
+            Event::InstancesMoved { instances, .. } => {
+                if let Some(live) = &mut self.live {
+                    live.instances.clone_from(instances);
+                }
+            }
+            Event::DeploymentEnded { deployment, .. } => {
+                if let Some(ended) = self.turn.take_if(|request| request.deployment == *deployment) {
+                    self.forget(&ended);
+                }
+            }
+        }
+    }
+
+    fn activate(&mut self, release: ReleaseNumber, deployment: DeploymentId, instances: &[Instance]) {
+        let specification =
+            self.turn.as_ref().and_then(|turn| turn.cut.as_ref()).map(|(_, spec)| spec.clone());
+        let Some(specification) = specification else { return };
+        if let Some(before) = self.live.take() {
+            self.set_status(before.number, ReleaseStatus::Retired);
+        }
+        self.set_status(release, ReleaseStatus::Live);
+        self.live = Some(Live { number: release, deployment, specification, instances: instances.to_vec() });
+    }
+
+    /// A deployment that ends without traffic leaves a release that never ran.
+    fn forget(&mut self, ended: &Request) {
+        let Some((release, _)) = &ended.cut else { return };
+        if self.releases.get(release).is_some_and(|summary| summary.status == ReleaseStatus::Cut) {
+            self.set_status(*release, ReleaseStatus::Failed);
+        }
+    }
+
+    fn set_status(&mut self, release: ReleaseNumber, status: ReleaseStatus) {
+        if let Some(summary) = self.releases.get_mut(&release) {
+            summary.status = status;
+        }
+    }
+}
