@@ -1,0 +1,96 @@
+//! `tidy`: the house style that no compiler knows. One check is one file, and says what it refuses.
+//!
+//! Nothing is changed, but for `--fix`, which takes up checksums of new migrations.
+
+mod arrows;
+mod bans;
+mod events;
+mod leftovers;
+mod lengths;
+mod migrations;
+mod names;
+mod opening;
+mod shell;
+mod source;
+mod tree;
+
+use std::fmt;
+
+use crate::failure::Failure;
+use crate::tidy::tree::Tree;
+
+/// Something that the style refuses, or warns of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    weight: Weight,
+    /// Relative to the checkout.
+    path: String,
+    /// Counted from 1; 0 means the file as a whole.
+    line: usize,
+    what: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Weight {
+    Refused,
+    Warned,
+}
+
+impl Finding {
+    fn refused(path: &str, line: usize, what: impl Into<String>) -> Self {
+        Finding { weight: Weight::Refused, path: path.to_owned(), line, what: what.into() }
+    }
+
+    fn warned(path: &str, line: usize, what: impl Into<String>) -> Self {
+        Finding { weight: Weight::Warned, path: path.to_owned(), line, what: what.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weight = match self.weight {
+            Weight::Refused => "error",
+            Weight::Warned => "warning",
+        };
+        match self.line {
+            0 => write!(f, "{weight}: {}: {}", self.path, self.what),
+            line => write!(f, "{weight}: {}:{line}: {}", self.path, self.what),
+        }
+    }
+}
+
+/// Runs the task.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let fix = match arguments {
+        [] => false,
+        [flag] if flag == "--fix" => true,
+        _ => return Err(Failure::usage(format!("tidy does not know `{}`", arguments.join(" ")))),
+    };
+    let tree = Tree::read()?;
+    if fix {
+        migrations::take_up_new(&tree)?;
+    }
+    let findings = findings(&tree)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let refused = findings.iter().filter(|finding| finding.weight == Weight::Refused).count();
+    let warned = findings.len() - refused;
+    println!("tidy: {} files, {refused} refused, {warned} warned", tree.sources.len());
+    if refused > 0 { Err(Failure::Said) } else { Ok(()) }
+}
+
+fn findings(tree: &Tree) -> Result<Vec<Finding>, Failure> {
+    let mut findings = arrows::check()?;
+    findings.extend(bans::check(tree)?);
+    findings.extend(migrations::check(tree)?);
+    findings.extend(events::check(tree)?);
+    for source in &tree.sources {
+        findings.extend(names::check(source));
+        findings.extend(opening::check(source));
+        findings.extend(lengths::check(source));
+        findings.extend(leftovers::check(source));
+        findings.extend(shell::check(source));
+    }
+    Ok(findings)
+}
