@@ -23,6 +23,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   check                       what CI asks before the tests: formatting, clippy, tidy, docs, deny, schemas
+  check advisories            known holes in what we depend on; fetches the database from GitHub
   tidy [--fix]                the house style that no compiler knows; --fix takes up new migrations
   test [-p CRATE] [--engine sqlite|jetstream|postgres] [FILTER...]
                               starts the engines that tests need, runs every test, stops the engines

@@ -1,7 +1,7 @@
 //! cargo-deny: licences, sources, and versions to keep away from (`deny.toml`).
 //!
-//! Advisories are not asked for here: their database comes from GitHub, which not every machine reaches. The
-//! workflow in `.github/` does.
+//! Advisories are a call of their own: their database comes from GitHub, which not every machine reaches. The
+//! workflow in `.github/` makes it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,16 +19,23 @@ const QUICK_BUILD: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
 ];
 
+/// What can be judged by what is on this machine.
+pub(super) fn bans_licenses_sources() -> Result<(), Failure> {
+    // A skip that skips nothing any more hides the next duplicate.
+    ask(&["-D", "unmatched-skip", "-D", "unnecessary-skip", "bans", "licenses", "sources"])
+}
+
+/// Known holes in what we depend on.
+pub(super) fn advisories() -> Result<(), Failure> {
+    ask(&["advisories"])
+}
+
 /// Asks cargo-deny, after installing it where it is not there.
-pub(super) fn run() -> Result<(), Failure> {
+fn ask(arguments: &[&str]) -> Result<(), Failure> {
     let tools = workspace::cache("tools")?;
     let deny = tools.join("bin/cargo-deny");
     install(&tools, &deny)?;
-    let mut command = Command::new(&deny);
-    command.current_dir(workspace::root()).arg("check");
-    // A skip that skips nothing any more hides the next duplicate.
-    command.args(["-D", "unmatched-skip", "-D", "unnecessary-skip"]);
-    program::run(command.args(["bans", "licenses", "sources"]))
+    program::run(Command::new(&deny).current_dir(workspace::root()).arg("check").args(arguments))
 }
 
 fn install(tools: &Path, deny: &PathBuf) -> Result<(), Failure> {
