@@ -22,9 +22,10 @@ use crate::failure::Failure;
 const HELP: &str = "\
 cargo xtask TASK
 
-  check                       what CI asks before the tests: formatting, clippy, tidy, docs, deny, schemas
-  check advisories            known holes in what we depend on; fetches the database from GitHub
-  tidy [--fix]                the house style that no compiler knows; --fix takes up new migrations
+  check [STEP...]             what CI asks before the tests: fmt, clippy, tidy, doc, deny, schemas;
+                              and by name only: advisories, known holes in what we depend on (needs GitHub)
+  tidy [--fix] [FOLDER...]    the house style that no compiler knows; --fix wraps comments that are too long
+                              and takes up new migrations
   test [-p CRATE] [--engine sqlite|jetstream|postgres] [FILTER...]
                               starts the engines that tests need, runs every test, stops the engines
   engines up|down             the same engines to work with: prints their variables, stays until Ctrl-C

@@ -1,9 +1,10 @@
 //! `tidy`: the house style that no compiler knows. One check is one file, and says what it refuses.
 //!
-//! Nothing is changed, but for `--fix`, which takes up checksums of new migrations.
+//! `--fix` does what needs no thought: it wraps comments that are too long, and takes up new migrations.
 
 mod arrows;
 mod bans;
+mod comments;
 mod events;
 mod leftovers;
 mod lengths;
@@ -14,9 +15,11 @@ mod shell;
 mod source;
 mod tree;
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
+use crate::tidy::source::Source;
 use crate::tidy::tree::Tree;
 
 /// Something that the style refuses, or warns of.
@@ -61,16 +64,17 @@ impl fmt::Display for Finding {
 
 /// Runs the task.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    let fix = match arguments {
-        [] => false,
-        [flag] if flag == "--fix" => true,
-        _ => return Err(Failure::usage(format!("tidy does not know `{}`", arguments.join(" ")))),
-    };
-    let tree = Tree::read()?;
-    if fix {
-        migrations::take_up_new(&tree)?;
+    let (flags, folders): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|word| word.starts_with('-'));
+    if let Some(unknown) = flags.iter().find(|flag| **flag != "--fix") {
+        return Err(Failure::usage(format!("tidy does not know `{unknown}`")));
     }
-    let findings = findings(&tree)?;
+    let mut tree = Tree::read()?;
+    if !flags.is_empty() {
+        fix(&mut tree, &folders)?;
+    }
+    let mut findings = findings(&tree)?;
+    findings.retain(|finding| is_in(&finding.path, &folders));
     for finding in &findings {
         println!("{finding}");
     }
@@ -78,6 +82,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let warned = findings.len() - refused;
     println!("tidy: {} files, {refused} refused, {warned} warned", tree.sources.len());
     if refused > 0 { Err(Failure::Said) } else { Ok(()) }
+}
+
+fn fix(tree: &mut Tree, folders: &[&String]) -> Result<(), Failure> {
+    if is_in(migrations::FOLDER, folders) {
+        migrations::take_up_new(tree)?;
+    }
+    for source in tree.sources.iter_mut().filter(|source| is_in(&source.path, folders)) {
+        let wrapped = comments::wrapped(&source.text);
+        if wrapped != source.text {
+            fs::write(tree.root.join(&source.path), &wrapped).doing(|| format!("write {}", source.path))?;
+            *source = Source::new(source.path.clone(), wrapped);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path lies in one of the folders; without a folder, everything does.
+fn is_in(path: &str, folders: &[&String]) -> bool {
+    folders.is_empty() || folders.iter().any(|folder| Path::new(path).starts_with(folder))
 }
 
 fn findings(tree: &Tree) -> Result<Vec<Finding>, Failure> {

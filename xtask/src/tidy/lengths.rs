@@ -5,7 +5,7 @@ use crate::tidy::source::Source;
 
 const FILE_LINES_WARNED: usize = 400;
 const FILE_LINES_MAX: usize = 450;
-const LINE_CHARS_MAX: usize = 110;
+pub(super) const LINE_CHARS_MAX: usize = 110;
 
 pub(super) fn check(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();

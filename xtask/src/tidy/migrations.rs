@@ -17,7 +17,7 @@ use crate::program;
 use crate::tidy::Finding;
 use crate::tidy::tree::{Tree, list};
 
-const FOLDER: &str = "projections/migrations";
+pub(super) const FOLDER: &str = "projections/migrations";
 const CHECKSUMS: &str = "projections/migrations/checksums.txt";
 
 /// File, relative to [`FOLDER`], to checksum.
