@@ -6,6 +6,9 @@
 pub mod step;
 
 mod decide;
+mod evolve;
+mod read;
+mod rejection;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +22,8 @@ use crate::context::Context;
 use crate::digest::Digest;
 use crate::id::ServiceId;
 use crate::plan::Plan;
-use crate::rejection::{self, Kind};
 use crate::service::Subject;
-use crate::service::release::{Build, Instance, ReleaseNumber};
+use crate::service::release::{Instance, ReleaseNumber};
 use crate::source::Revision;
 use crate::stream::AggregateKind;
 
@@ -346,90 +348,6 @@ pub enum Rejection {
     NotNow(Work),
 }
 
-impl rejection::Rejection for Rejection {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound => "deployment_not_found",
-            Self::AlreadyBegun => "deployment_begun",
-            Self::Over => "deployment_over",
-            Self::WentLive => "deployment_went_live",
-            Self::Fenced { .. } => "deployment_fenced",
-            Self::NotNow(_) => "deployment_not_now",
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NotFound => Kind::NotFound,
-            Self::AlreadyBegun | Self::Over | Self::WentLive | Self::Fenced { .. } | Self::NotNow(_) => {
-                Kind::Conflict
-            }
-        }
-    }
-}
-
-impl Deployment {
-    /// What is known of it.
-    #[must_use]
-    pub fn facts(&self) -> Option<&Facts> {
-        match self {
-            Self::Absent => None,
-            Self::Running { facts, .. }
-            | Self::Stopping { facts, .. }
-            | Self::Undoing { facts, .. }
-            | Self::Live { facts, .. }
-            | Self::Over { facts, .. } => Some(facts),
-        }
-    }
-
-    /// What is to be done now, or is being done.
-    #[must_use]
-    pub fn task(&self) -> Option<&Task> {
-        match self {
-            Self::Absent | Self::Over { .. } => None,
-            Self::Running { task, .. }
-            | Self::Stopping { task, .. }
-            | Self::Undoing { task, .. }
-            | Self::Live { task, .. } => Some(task),
-        }
-    }
-
-    /// Whether whoever has a step of it in hand should let go.
-    #[must_use]
-    pub const fn is_stopping(&self) -> bool {
-        matches!(self, Self::Stopping { .. })
-    }
-}
-
-impl Facts {
-    /// What was built, once it was.
-    #[must_use]
-    pub fn build(&self) -> Option<Build> {
-        let Subject::Source { source, .. } = &self.subject else { return None };
-        Some(Build {
-            artifact: self.artifact.clone()?,
-            source: source.clone(),
-            revision: self.revision.clone(),
-            plan: self.plan.as_deref()?.clone(),
-        })
-    }
-}
-
-impl Task {
-    fn ready(work: Work) -> Self {
-        Self { work, attempt: 1, progress: Progress::Ready { not_before: None } }
-    }
-
-    /// The fence of the worker that has it in hand.
-    #[must_use]
-    pub const fn fence(&self) -> Option<Fence> {
-        match self.progress {
-            Progress::Ready { .. } => None,
-            Progress::Underway { fence, .. } => Some(fence),
-        }
-    }
-}
-
 /// The first step of a deployment that brings `subject`: what is built already is not built again.
 #[must_use]
 pub const fn first_step(subject: &Subject) -> Step {
@@ -450,180 +368,6 @@ impl Aggregate for Deployment {
     }
 
     fn evolve(self, event: &Event) -> Self {
-        match (self, event) {
-            (Self::Absent, Event::Begun { service, subject }) => begun(*service, subject),
-            (other @ (Self::Absent | Self::Over { .. }), _) => other,
-            (Self::Running { facts, task }, event) => forward(facts, task, event),
-            (Self::Stopping { facts, task, reason }, event) => stopping(facts, task, reason, event),
-            (Self::Undoing { facts, task, rest, why }, event) => undoing(facts, task, rest, why, event),
-            (Self::Live { facts, task }, event) => live(facts, task, event),
-        }
+        self.after(event)
     }
-}
-
-fn begun(service: ServiceId, subject: &Subject) -> Deployment {
-    let facts = Facts {
-        service,
-        subject: subject.clone(),
-        fence: Fence::default(),
-        started: vec![],
-        revision: None,
-        plan: None,
-        reused: None,
-        artifact: None,
-        release: None,
-        instances: vec![],
-    };
-    let task = Task::ready(Work::Do(first_step(subject)));
-    Deployment::Running { facts: Box::new(facts), task }
-}
-
-impl Facts {
-    fn learn(&mut self, output: &Output) {
-        match output {
-            Output::Fetch { revision } => self.revision.clone_from(revision),
-            Output::Detect { plan } => self.plan = Some(plan.clone()),
-            Output::Build { reused } => self.reused.clone_from(reused),
-            Output::Push { artifact } => self.artifact = Some(artifact.clone()),
-            Output::Cut { release } => self.release = Some(*release),
-            Output::RollOut { instances } => self.instances.clone_from(instances),
-            Output::Prepare {} | Output::Verify {} | Output::Activate {} | Output::Retire {} => {}
-        }
-    }
-
-    fn start(&mut self, step: Step, fence: Fence) {
-        self.fence = fence;
-        if step.leaves_something() && !self.started.contains(&step) {
-            self.started.push(step);
-        }
-    }
-}
-
-/// Takes up `task`, or takes it over.
-fn underway(task: &mut Task, attempt: u32, fence: Fence, deadline: DateTime<Utc>) {
-    task.attempt = attempt;
-    task.progress = Progress::Underway { fence, deadline };
-}
-
-fn retry(task: &mut Task, retry_at: DateTime<Utc>) {
-    task.attempt += 1;
-    task.progress = Progress::Ready { not_before: Some(retry_at) };
-}
-
-/// Begins to take away what was left, the newest first.
-fn undo(facts: Box<Facts>, why: Why) -> Deployment {
-    let mut rest = facts.started.clone();
-    match rest.pop() {
-        Some(step) => Deployment::Undoing { facts, task: Task::ready(Work::Undo(step)), rest, why },
-        None => Deployment::Over { facts, why: Some(why) },
-    }
-}
-
-fn forward(mut facts: Box<Facts>, mut task: Task, event: &Event) -> Deployment {
-    match event {
-        Event::StepStarted { step, attempt, fence, deadline } => {
-            facts.start(*step, *fence);
-            underway(&mut task, *attempt, *fence, *deadline);
-        }
-        Event::StepSucceeded { output, .. } => {
-            facts.learn(output);
-            if let Some(next) = output.step().next() {
-                task = Task::ready(Work::Do(next));
-            }
-        }
-        Event::StepFailed { retry_at: Some(retry_at), .. } => retry(&mut task, *retry_at),
-        Event::StepFailed { step, failure, retry_at: None, .. } => {
-            return undo(facts, Why::Failed { step: *step, failure: failure.clone() });
-        }
-        Event::CancelRequested { reason } => {
-            return match task.progress {
-                Progress::Underway { .. } => Deployment::Stopping { facts, task, reason: *reason },
-                Progress::Ready { .. } => undo(facts, Why::Cancelled { reason: *reason }),
-            };
-        }
-        Event::WentLive { .. } => return Deployment::Live { facts, task },
-        Event::Begun { .. }
-        | Event::UndoStarted { .. }
-        | Event::UndoSucceeded { .. }
-        | Event::UndoFailed { .. }
-        | Event::Failed { .. }
-        | Event::Cancelled { .. } => {}
-    }
-    Deployment::Running { facts, task }
-}
-
-fn stopping(mut facts: Box<Facts>, mut task: Task, reason: CancelReason, event: &Event) -> Deployment {
-    match event {
-        Event::StepStarted { step, attempt, fence, deadline } => {
-            facts.start(*step, *fence);
-            underway(&mut task, *attempt, *fence, *deadline);
-        }
-        Event::StepSucceeded { output, .. } => {
-            facts.learn(output);
-            return undo(facts, Why::Cancelled { reason });
-        }
-        Event::StepFailed { .. } => return undo(facts, Why::Cancelled { reason }),
-        Event::Begun { .. }
-        | Event::CancelRequested { .. }
-        | Event::UndoStarted { .. }
-        | Event::UndoSucceeded { .. }
-        | Event::UndoFailed { .. }
-        | Event::WentLive { .. }
-        | Event::Failed { .. }
-        | Event::Cancelled { .. } => {}
-    }
-    Deployment::Stopping { facts, task, reason }
-}
-
-fn undoing(
-    mut facts: Box<Facts>,
-    mut task: Task,
-    mut rest: Vec<Step>,
-    why: Why,
-    event: &Event,
-) -> Deployment {
-    match event {
-        Event::UndoStarted { attempt, fence, deadline, .. } => {
-            facts.fence = *fence;
-            underway(&mut task, *attempt, *fence, *deadline);
-        }
-        Event::UndoSucceeded { .. } | Event::UndoFailed { retry_at: None, .. } => {
-            if let Some(step) = rest.pop() {
-                task = Task::ready(Work::Undo(step));
-            }
-        }
-        Event::UndoFailed { retry_at: Some(retry_at), .. } => retry(&mut task, *retry_at),
-        Event::Failed { .. } | Event::Cancelled { .. } => {
-            return Deployment::Over { facts, why: Some(why) };
-        }
-        Event::Begun { .. }
-        | Event::StepStarted { .. }
-        | Event::StepSucceeded { .. }
-        | Event::StepFailed { .. }
-        | Event::CancelRequested { .. }
-        | Event::WentLive { .. } => {}
-    }
-    Deployment::Undoing { facts, task, rest, why }
-}
-
-fn live(mut facts: Box<Facts>, mut task: Task, event: &Event) -> Deployment {
-    match event {
-        Event::StepStarted { attempt, fence, deadline, .. } => {
-            facts.fence = *fence;
-            underway(&mut task, *attempt, *fence, *deadline);
-        }
-        Event::StepFailed { retry_at: Some(retry_at), .. } => retry(&mut task, *retry_at),
-        Event::StepSucceeded { .. } | Event::StepFailed { retry_at: None, .. } => {
-            return Deployment::Over { facts, why: None };
-        }
-        Event::Begun { .. }
-        | Event::CancelRequested { .. }
-        | Event::UndoStarted { .. }
-        | Event::UndoSucceeded { .. }
-        | Event::UndoFailed { .. }
-        | Event::WentLive { .. }
-        | Event::Failed { .. }
-        | Event::Cancelled { .. } => {}
-    }
-    Deployment::Live { facts, task }
 }

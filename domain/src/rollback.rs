@@ -82,9 +82,9 @@ pub fn find(
         Target::Position(position) => live_when(history, |recorded| recorded.position <= position)?,
         Target::Time(time) => live_when(history, |recorded| recorded.at <= time)?,
     };
-    let cut = history.iter().find_map(|recorded| match &recorded.event {
-        Event::ReleaseCut { release, specification, .. } if *release == number => Some(specification),
-        _ => None,
+    let cut = history.iter().find_map(|recorded| {
+        let Event::ReleaseCut { release, specification, .. } = &recorded.event else { return None };
+        (*release == number).then_some(specification)
     });
     match cut {
         Some(specification) => Ok((number, (**specification).clone())),
@@ -121,7 +121,12 @@ pub fn plan(now: &Active, to: ReleaseNumber, then: &Specification) -> Plan {
         Difference::VariableAdded { name }
         | Difference::VariableChanged { name }
         | Difference::VariableRemoved { name } => Some(name),
-        _ => None,
+        Difference::Artifact { .. }
+        | Difference::Revision { .. }
+        | Difference::Setting { .. }
+        | Difference::HostnameAdded { .. }
+        | Difference::HostnameRemoved { .. }
+        | Difference::Replicas { .. } => None,
     });
     let differs = |name: &VariableName| match (now.variables.get(name), then.variables.get(name)) {
         (Some(now), Some(then)) => !now.same_value(then),

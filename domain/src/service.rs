@@ -6,6 +6,8 @@
 pub mod release;
 
 mod decide;
+mod evolve;
+mod rejection;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,6 @@ use crate::context::Context;
 use crate::hostname::Hostname;
 use crate::id::{DeploymentId, EnvironmentId, ProjectId};
 use crate::name::{ServiceName, VariableName};
-use crate::rejection::{self, Kind};
 use crate::secret::Sealed;
 use crate::source::Source;
 use crate::stream::AggregateKind;
@@ -377,36 +378,6 @@ pub enum Rejection {
     NothingBuilt(DeploymentId),
 }
 
-impl rejection::Rejection for Rejection {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound => "service_not_found",
-            Self::AlreadyExists => "service_exists",
-            Self::TooManyVariables(_) => "too_many_variables",
-            Self::Replicas(_) => "replicas_invalid",
-            Self::ReleaseNotFound { .. } => "release_not_found",
-            Self::ReleaseNeverRan(_) => "release_never_ran",
-            Self::ReleaseIsCurrent(_) => "release_is_current",
-            Self::NothingDeployed => "nothing_deployed",
-            Self::NotItsTurn(_) => "deployment_not_its_turn",
-            Self::NothingBuilt(_) => "deployment_nothing_built",
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NotFound | Self::ReleaseNotFound { .. } => Kind::NotFound,
-            Self::TooManyVariables(_) | Self::Replicas(_) => Kind::Invalid,
-            Self::AlreadyExists
-            | Self::ReleaseNeverRan(_)
-            | Self::ReleaseIsCurrent(_)
-            | Self::NothingDeployed
-            | Self::NotItsTurn(_)
-            | Self::NothingBuilt(_) => Kind::Conflict,
-        }
-    }
-}
-
 impl Service {
     /// The service, when it is in use.
     #[must_use]
@@ -425,122 +396,10 @@ impl Aggregate for Service {
     type Rejection = Rejection;
 
     fn decide(&self, command: Command, _ctx: &Context) -> Result<Vec<Event>, Rejection> {
-        match (self, command) {
-            (Self::Absent, Command::Create { project, environment, name, hostname }) => {
-                Ok(vec![Event::Created { project, environment, name, hostname }])
-            }
-            (Self::Deleted { .. }, Command::Delete) => Ok(vec![]),
-            (Self::Deleted { turn }, Command::EndDeployment { deployment, outcome }) => {
-                Ok(if *turn == Some(deployment) {
-                    vec![Event::DeploymentEnded { deployment, outcome }]
-                } else {
-                    vec![]
-                })
-            }
-            (Self::Absent | Self::Deleted { .. }, _) => Err(Rejection::NotFound),
-            (Self::Active(active), command) => active.decide(command),
-        }
+        self.decide_command(command)
     }
 
     fn evolve(self, event: &Event) -> Self {
-        match (self, event) {
-            (_, Event::Created { project, environment, name, hostname }) => Self::Active(Box::new(Active {
-                project: *project,
-                environment: *environment,
-                name: name.clone(),
-                hostnames: BTreeSet::from([hostname.clone()]),
-                variables: BTreeMap::new(),
-                replicas: None,
-                turn: None,
-                waiting: None,
-                releases: BTreeMap::new(),
-                live: None,
-            })),
-            (Self::Active(active), Event::Deleted {}) => {
-                Self::Deleted { turn: active.turn.map(|request| request.deployment) }
-            }
-            (Self::Active(mut active), event) => {
-                active.evolve(event);
-                Self::Active(active)
-            }
-            (Self::Deleted { turn }, Event::DeploymentEnded { deployment, .. }) => {
-                Self::Deleted { turn: turn.filter(|id| id != deployment) }
-            }
-            (other @ (Self::Absent | Self::Deleted { .. }), _) => other,
-        }
-    }
-}
-
-impl Active {
-    /// How many instances the next release will have, when `plan` is what it runs.
-    fn replicas_for(&self, build: &Build) -> u16 {
-        self.replicas.unwrap_or(build.plan.run.replicas)
-    }
-
-    fn evolve(&mut self, event: &Event) {
-        match event {
-            Event::Created { .. } | Event::Deleted {} | Event::RollbackRequested { .. } => {}
-            Event::InstanceExited { .. } => {} // The reconciler's concern; where traffic goes is unchanged.
-            Event::VariablesChanged { set, unset } => {
-                self.variables.retain(|name, _| !unset.contains(name));
-                self.variables.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
-            }
-            Event::Scaled { replicas } => self.replicas = Some(*replicas),
-            Event::DeploymentRequested { deployment, subject } => {
-                let request = Request { deployment: *deployment, subject: subject.clone(), cut: None };
-                self.waiting = Some(request);
-            }
-            Event::DeploymentAdmitted { deployment } => {
-                self.turn = self.waiting.take_if(|request| request.deployment == *deployment);
-            }
-            Event::DeploymentSuperseded { deployment, .. } | Event::DeploymentWithdrawn { deployment } => {
-                self.waiting.take_if(|request| request.deployment == *deployment);
-            }
-            Event::ReleaseCut { release, deployment, specification } => {
-                let summary = ReleaseSummary { deployment: *deployment, status: ReleaseStatus::Cut };
-                self.releases.insert(*release, summary);
-                if let Some(turn) = &mut self.turn {
-                    turn.cut = Some((*release, specification.clone()));
-                }
-            }
-            Event::ReleaseActivated { release, deployment, instances } => {
-                self.activate(*release, *deployment, instances);
-            }
-            Event::InstancesMoved { instances, .. } => {
-                if let Some(live) = &mut self.live {
-                    live.instances.clone_from(instances);
-                }
-            }
-            Event::DeploymentEnded { deployment, .. } => {
-                if let Some(ended) = self.turn.take_if(|request| request.deployment == *deployment) {
-                    self.forget(&ended);
-                }
-            }
-        }
-    }
-
-    fn activate(&mut self, release: ReleaseNumber, deployment: DeploymentId, instances: &[Instance]) {
-        let specification =
-            self.turn.as_ref().and_then(|turn| turn.cut.as_ref()).map(|(_, spec)| spec.clone());
-        let Some(specification) = specification else { return };
-        if let Some(before) = self.live.take() {
-            self.set_status(before.number, ReleaseStatus::Retired);
-        }
-        self.set_status(release, ReleaseStatus::Live);
-        self.live = Some(Live { number: release, deployment, specification, instances: instances.to_vec() });
-    }
-
-    /// A deployment that ends without traffic leaves a release that never ran.
-    fn forget(&mut self, ended: &Request) {
-        let Some((release, _)) = &ended.cut else { return };
-        if self.releases.get(release).is_some_and(|summary| summary.status == ReleaseStatus::Cut) {
-            self.set_status(*release, ReleaseStatus::Failed);
-        }
-    }
-
-    fn set_status(&mut self, release: ReleaseNumber, status: ReleaseStatus) {
-        if let Some(summary) = self.releases.get_mut(&release) {
-            summary.status = status;
-        }
+        self.after(event)
     }
 }

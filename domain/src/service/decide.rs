@@ -1,9 +1,9 @@
-//! What follows from a command to a service that is in use.
+//! What follows from a command to a service.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::release::{Build, Instance, ReleaseNumber, ReleaseStatus, Specification};
-use super::{Active, Command, Event, MAX_VARIABLES, Outcome, Rejection, Request, Subject};
+use super::{Active, Command, Event, MAX_VARIABLES, Outcome, Rejection, Request, Service, Subject};
 use crate::id::DeploymentId;
 use crate::manifest::MAX_REPLICAS;
 use crate::name::VariableName;
@@ -11,8 +11,28 @@ use crate::secret::Sealed;
 
 type Decision = Result<Vec<Event>, Rejection>;
 
+impl Service {
+    pub(super) fn decide_command(&self, command: Command) -> Decision {
+        match (self, command) {
+            (Self::Absent, Command::Create { project, environment, name, hostname }) => {
+                Ok(vec![Event::Created { project, environment, name, hostname }])
+            }
+            (Self::Deleted { .. }, Command::Delete) => Ok(vec![]),
+            (Self::Deleted { turn }, Command::EndDeployment { deployment, outcome }) => {
+                Ok(if *turn == Some(deployment) {
+                    vec![Event::DeploymentEnded { deployment, outcome }]
+                } else {
+                    vec![]
+                })
+            }
+            (Self::Absent | Self::Deleted { .. }, _) => Err(Rejection::NotFound),
+            (Self::Active(active), command) => active.decide(command),
+        }
+    }
+}
+
 impl Active {
-    pub(super) fn decide(&self, command: Command) -> Decision {
+    fn decide(&self, command: Command) -> Decision {
         match command {
             Command::Create { project, environment, name, .. } => {
                 let same = (self.project, self.environment, &self.name) == (project, environment, &name);
@@ -180,6 +200,11 @@ impl Active {
         let subject = Subject::Release { release: to, build: Box::new(then.build.clone()) };
         events.extend(self.request(deployment, subject));
         Ok(events)
+    }
+
+    /// How many instances the next release will have, when `plan` is what it runs.
+    fn replicas_for(&self, build: &Build) -> u16 {
+        self.replicas.unwrap_or(build.plan.run.replicas)
     }
 
     fn turn_of(&self, deployment: DeploymentId) -> Result<&Request, Rejection> {
