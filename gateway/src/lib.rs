@@ -1,1 +1,3 @@
-//! Under construction.
+//! The HTTP API and the edge proxy.
+
+pub mod edge;

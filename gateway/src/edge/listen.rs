@@ -1,0 +1,90 @@
+//! Accepts connections, as many as may be open, until the stop has come to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::edge::Edge;
+use crate::edge::client::Client;
+use crate::edge::connection;
+use crate::edge::counters::add;
+use crate::edge::stop::{Stage, Stop};
+
+/// When the process has no descriptors left, accepting again at once would only burn a core.
+const AFTER_ACCEPT_FAILED: Duration = Duration::from_millis(20);
+
+/// Idle connections to upstreams are looked through this often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// Serves a listener until `shutdown`, then stops in stages: see [`crate::edge::stop`].
+pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
+    let stop = Arc::new(Stop::new());
+    let connections = TaskTracker::new();
+    let accepting = accept(&edge, &listener, &stop, &connections);
+    tokio::pin!(accepting);
+    tokio::select! {
+        () = &mut accepting => {}
+        () = expire(&edge) => {}
+        () = shutdown.cancelled() => {}
+    }
+    stop.enter(Stage::LameDuck);
+    tokio::select! {
+        () = &mut accepting => {}
+        () = sleep(edge.settings().lame_duck) => {}
+        () = none_open(&connections) => {}
+    }
+    stop.enter(Stage::Closing);
+    connections.close();
+    if timeout(edge.settings().drain_limit, connections.wait()).await.is_err() {
+        info!("{} client connections were still open at the drain limit and are cut", connections.len());
+    }
+    stop.enter(Stage::Over);
+    connections.wait().await;
+}
+
+async fn accept(edge: &Arc<Edge>, listener: &TcpListener, stop: &Arc<Stop>, connections: &TaskTracker) {
+    let places = Arc::new(Semaphore::new(edge.settings().connections_max));
+    loop {
+        // Above the limit, clients wait in the listener's queue.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let client = Client::new(Arc::clone(edge), Arc::clone(stop), peer.ip());
+                connections.spawn(serve_one(stream, client, place));
+            }
+            Err(error) => {
+                warn!(error = %error, "accept a connection failed");
+                sleep(AFTER_ACCEPT_FAILED).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: TcpStream, client: Client, place: OwnedSemaphorePermit) {
+    add(&client.edge.counting().connections_accepted);
+    // An answer is written in one piece; waiting for more would only delay it.
+    if stream.set_nodelay(true).is_ok() {
+        connection::serve(stream, Arc::new(client)).await;
+    }
+    drop(place);
+}
+
+async fn expire(edge: &Edge) {
+    loop {
+        sleep(EXPIRE_EVERY).await;
+        edge.table().expire(edge.settings().pool_idle_limit);
+    }
+}
+
+/// Resolves when no connection is open, which ends the lame-duck time early.
+async fn none_open(connections: &TaskTracker) {
+    while !connections.is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
