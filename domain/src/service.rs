@@ -10,6 +10,7 @@ mod evolve;
 mod rejection;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::release::{Build, Instance, InstanceId, ReleaseNumber, ReleaseStatus, Specification};
+pub use self::variable::{InvalidVariable, check_variable_value};
 use crate::aggregate::Aggregate;
 use crate::context::Context;
 use crate::hostname::Hostname;
