@@ -1,0 +1,79 @@
+//! What a program of the application is given: its variables, opened, and what the platform adds.
+
+use std::collections::BTreeMap;
+
+use commands::keyring::Place;
+use domain::name::VariableName;
+use domain::project::Project;
+use domain::secret::{Sealed, Secret};
+use domain::service::Active;
+use domain::service::release::{ReleaseNumber, Specification};
+use domain::stream::StreamId;
+
+use super::InHand;
+use crate::context::Context;
+use crate::runtime::Environment;
+use crate::step::StepError;
+
+/// The variables in the clear.
+pub(super) fn open(
+    step: &InHand<'_>,
+    sealed: &BTreeMap<VariableName, Sealed>,
+) -> Result<BTreeMap<String, Secret>, StepError> {
+    open_variables(step.context, step.service_stream(), sealed)
+}
+
+/// The variables of a service in the clear.
+pub(crate) fn open_variables(
+    context: &Context,
+    service: StreamId,
+    sealed: &BTreeMap<VariableName, Sealed>,
+) -> Result<BTreeMap<String, Secret>, StepError> {
+    let open_one = |(name, value): (&VariableName, &Sealed)| {
+        let place = Place { organization: service.organization, service: service.id.into(), name };
+        let secret = context.bus.keyring().unseal(place, value).map_err(|error| StepError {
+            code: "secret_unreadable",
+            message: format!("the value of {name} cannot be opened; set it again"),
+            permanent: true,
+            source: Some(Box::new(error)),
+        })?;
+        Ok((name.to_string(), secret))
+    };
+    sealed.iter().map(open_one).collect()
+}
+
+/// Everything that a program of a release is given.
+pub(crate) async fn of_release(
+    context: &Context,
+    service: StreamId,
+    active: &Active,
+    number: ReleaseNumber,
+    specification: &Specification,
+) -> Result<Environment, StepError> {
+    let mut variables = open_variables(context, service, &specification.variables)?;
+    let project = StreamId::project(service.organization, active.project);
+    let environment = match context.bus.state::<Project>(project).await? {
+        Project::Active { environments, .. } => {
+            environments.get(&active.environment).map(ToString::to_string).unwrap_or_default()
+        }
+        Project::Absent | Project::Deleted => String::new(),
+    };
+    let build = &specification.build;
+    let revision = build.revision.as_ref().map(|revision| revision.id.to_string()).unwrap_or_default();
+    let added = [
+        ("SWITCHBACK_RELEASE", number.to_string()),
+        ("SWITCHBACK_COMMIT", revision),
+        ("SWITCHBACK_SERVICE", active.name.to_string()),
+        ("SWITCHBACK_ENVIRONMENT", environment),
+    ];
+    variables.extend(added.map(|(name, value)| (name.to_owned(), Secret::new(value))));
+    let run = &build.plan.run;
+    Ok(Environment {
+        service: service.id.into(),
+        directory: context.registry.locate(&build.artifact).await?,
+        root: build.plan.root.clone(),
+        variables,
+        memory_bytes: run.memory_bytes,
+        cpu_millis: run.cpu_millis,
+    })
+}

@@ -1,0 +1,23 @@
+//! Push: what was built is where every runtime finds it, under its digest.
+
+use domain::deployment::step::Output;
+
+use super::{InHand, build};
+use crate::step::StepError;
+
+/// Gives what was built to the registry.
+///
+/// # Errors
+/// [`StepError`] with the codes of [`crate::registry::RegistryError`].
+pub async fn push(step: &InHand<'_>) -> Result<Output, StepError> {
+    if let Some(artifact) = &step.facts.reused {
+        // The files that were fetched for nothing.
+        step.context.builder.clean(step.job.deployment).await?;
+        return Ok(Output::Push { artifact: artifact.clone() });
+    }
+    let request = step.build_request().await?;
+    let recipe = build::recipe(&request, build::plan(step)?);
+    let artifact = step.context.registry.push(step.key, &request, &recipe).await?;
+    step.output.say(format!("image {}", artifact.short())).await;
+    Ok(Output::Push { artifact })
+}

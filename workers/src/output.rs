@@ -1,0 +1,60 @@
+//! Where steps say what they do: the lines a user follows while a deployment runs.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use eventlog::logs::{Channel, LogName, NewLine, SharedLogs};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// How many lines may wait to be stored; a program that prints faster is slowed down.
+const WAITING_MAX: usize = 2_000;
+/// How many lines are stored at once.
+const BATCH_MAX: usize = 500;
+
+/// Takes the lines of one step, or of one instance.
+#[derive(Clone, Debug)]
+pub struct Output {
+    origin: Arc<str>,
+    lines: mpsc::Sender<NewLine>,
+}
+
+impl Output {
+    /// Stores lines in `log` under `origin`. The second half ends when every clone of the first is dropped and all
+    /// lines are stored; it must be awaited (or spawned).
+    #[must_use]
+    pub fn to(
+        logs: SharedLogs,
+        log: LogName,
+        origin: &str,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (lines, mut waiting) = mpsc::channel(WAITING_MAX);
+        let store = async move {
+            let mut batch = Vec::new();
+            while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+                if let Err(error) = logs.append(log, std::mem::take(&mut batch)).await {
+                    warn!(log = %log, error = &error as &dyn std::error::Error, "lines of {log} were lost");
+                }
+            }
+        };
+        (Self { origin: origin.into(), lines }, store)
+    }
+
+    /// Keeps nothing.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { origin: "".into(), lines: mpsc::channel(1).0 }
+    }
+
+    /// A line of the program's own.
+    pub async fn line(&self, channel: Channel, text: impl Into<String>) {
+        let line = NewLine { at: Utc::now(), channel, origin: self.origin.to_string(), text: text.into() };
+        // Nobody stores any more: the step is being torn down, and the line has no reader.
+        let _ = self.lines.send(line).await;
+    }
+
+    /// A line of the platform.
+    pub async fn say(&self, text: impl Into<String>) {
+        self.line(Channel::Platform, text).await;
+    }
+}

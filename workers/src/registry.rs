@@ -1,0 +1,53 @@
+//! The port to registries: built things, by digest.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::digest::Digest;
+use domain::id::ServiceId;
+
+use crate::builder::BuildRequest;
+use crate::key::StepKey;
+
+/// Something that could not be stored or found.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RegistryError {
+    /// A stable word for programs: `artifact_missing`, `artifact_too_large`, `disk_full`, `registry_failed`.
+    pub code: &'static str,
+    /// What was wrong, and what to do.
+    pub message: String,
+    /// Whether trying again would be of no use.
+    pub permanent: bool,
+    /// What was seen below.
+    #[source]
+    pub source: Option<eventlog::error::BoxError>,
+}
+
+/// Keeps built things.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Takes what was built in the directory of `request` and answers with its digest. `recipe` says what it was
+    /// built from and how: the same recipe of the same service later finds it again.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    async fn push(&self, key: StepKey, request: &BuildRequest, recipe: &str)
+    -> Result<Digest, RegistryError>;
+
+    /// What an earlier build of `service` by the same recipe left, when it is still there.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    async fn find(&self, service: ServiceId, recipe: &str) -> Result<Option<Digest>, RegistryError>;
+
+    /// Where the files of an artifact are on this machine.
+    ///
+    /// # Errors
+    /// [`RegistryError`] with code `artifact_missing` when it is not there any more.
+    async fn locate(&self, artifact: &Digest) -> Result<PathBuf, RegistryError>;
+}
+
+/// A registry that several workers share.
+pub type SharedRegistry = Arc<dyn Registry>;
