@@ -14,6 +14,7 @@ pub mod supervise;
 
 pub mod context;
 pub mod deployment;
+pub mod reconciler;
 pub mod router;
 pub mod runner;
 pub mod step;

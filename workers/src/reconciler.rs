@@ -1,0 +1,275 @@
+//! The reconciler: compares what should run (the log) with what runs (the runtime), at start and for ever after. It
+//! starts what is missing, stops what nobody asked for, and records what it did.
+
+mod wanted;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use commands::error::CommandError;
+use commands::request::Request;
+use domain::context::Actor;
+use domain::deployment::{Deployment, Why};
+use domain::id::{DeploymentId, ServiceId};
+use domain::service::release::{Instance, InstanceId};
+use domain::service::{Command, Service};
+use domain::stream::StreamId;
+use eventlog::crash_point;
+use eventlog::error::ReadError;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use self::wanted::Wanted;
+use self::wanted::WantedServices;
+use crate::context::Context;
+use crate::deployment::retire::STOP_GRACE;
+use crate::deployment::roll_out::{StartPlan, start};
+use crate::key::StepKey;
+use crate::runtime::{Exit, InstanceState, RuntimeError};
+use crate::step::StepError;
+
+/// How often everything is compared, also when nothing was heard.
+const PERIOD: Duration = Duration::from_secs(5);
+/// The first pause before an instance that ended is started again; it doubles each time.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// The longest.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// An instance that ran as long as this is not in a loop of crashes any more.
+const STABLE: Duration = Duration::from_secs(60);
+/// How long an instance that is not wanted any more may finish what is in flight.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Something that kept the reconciler from comparing; it does again after a moment.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error("read of what should run")]
+    Read(#[from] ReadError),
+    #[error("look at what runs")]
+    Runtime(#[from] RuntimeError),
+    #[error("start of an instance")]
+    Start(#[from] StepError),
+    #[error("record of what was done")]
+    Command(#[from] CommandError),
+}
+
+/// How often an instance was started again, and when last.
+#[derive(Clone, Copy)]
+struct Restarts {
+    count: u32,
+    last: Instant,
+}
+
+impl Restarts {
+    fn pause(self) -> Duration {
+        RESTART_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(16)).min(RESTART_PAUSE_MAX)
+    }
+}
+
+/// Keeps running what should run.
+pub struct Reconciler {
+    context: Context,
+    wanted: WantedServices,
+    restarts: HashMap<InstanceId, Restarts>,
+    /// Deployments whose instances are being removed, each by a task of its own: draining takes its time.
+    removing: Arc<Mutex<HashSet<DeploymentId>>>,
+}
+
+impl Reconciler {
+    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log is read.
+    #[must_use]
+    pub fn new(context: Context, known: Vec<Wanted>, up_to: domain::stream::Position) -> Self {
+        let wanted = WantedServices::new(known, up_to);
+        Self { context, wanted, restarts: HashMap::new(), removing: Arc::default() }
+    }
+
+    /// Compares until it is told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut exits = self.context.runtime.exits();
+        loop {
+            if let Err(error) = self.compare().await {
+                warn!(error = &error as &dyn std::error::Error, "what runs is compared again in a moment");
+            }
+            let next = self.next_restart().unwrap_or(PERIOD).min(PERIOD);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(next) => {}
+                heard = exits.recv() => match heard {
+                    Ok(exit) => self.record_exit(&exit).await,
+                    Err(RecvError::Lagged(_)) => {} // The comparison sees what was missed.
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    async fn compare(&mut self) -> Result<(), ReconcileError> {
+        self.wanted.catch_up(self.context.bus.log()).await?;
+        for wanted in self.wanted.all() {
+            if let Err(error) = self.keep_running(&wanted).await {
+                let service = wanted.service;
+                let error = &error as &dyn std::error::Error;
+                warn!(service.id = %service, error, "service {service} does not run as it should");
+            }
+        }
+        self.remove_unwanted().await
+    }
+
+    /// When the next pause before a restart is over.
+    fn next_restart(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let due = |restarts: &Restarts| (restarts.last + restarts.pause()).checked_duration_since(now);
+        self.restarts.values().filter_map(due).min()
+    }
+
+    async fn record_exit(&mut self, exit: &Exit) {
+        let Some(wanted) = self.wanted.of(exit.id) else { return };
+        let (id, how) = (exit.id, &exit.exit);
+        warn!(instance.id = %id, "instance {id} of {} ended by itself: {how}", wanted.release);
+        let command =
+            Command::RecordExit { release: wanted.release, instance: exit.id, exit: exit.exit.clone() };
+        let request = Request::new(Actor::reconciler());
+        let recorded = self.context.bus.dispatch::<Service>(&request, wanted.stream(), command).await;
+        if let Err(error) = recorded {
+            warn!(error = &error as &dyn std::error::Error, "the end of an instance is not recorded");
+        }
+    }
+
+    /// Starts what is missing of a service, and says where it is when that has changed.
+    async fn keep_running(&mut self, wanted: &Wanted) -> Result<(), ReconcileError> {
+        let mut instances = wanted.instances.clone();
+        for instance in &mut instances {
+            match self.context.runtime.state(instance.id).await? {
+                InstanceState::Running { address, .. } => {
+                    instance.address = address;
+                    self.forget_stable(instance.id);
+                }
+                InstanceState::Exited { .. } | InstanceState::Absent => {
+                    if self.may_restart(instance.id) {
+                        *instance = self.restart(wanted, *instance).await?;
+                    }
+                }
+            }
+        }
+        if instances != wanted.instances {
+            crash_point!("reconcile.before_record");
+            let command = Command::MoveInstances { release: wanted.release, instances };
+            let request = Request::new(Actor::reconciler());
+            self.context.bus.dispatch::<Service>(&request, wanted.stream(), command).await?;
+        }
+        Ok(())
+    }
+
+    fn may_restart(&mut self, id: InstanceId) -> bool {
+        let now = Instant::now();
+        match self.restarts.get_mut(&id) {
+            None => {
+                self.restarts.insert(id, Restarts { count: 1, last: now });
+                true
+            }
+            Some(restarts) if now.duration_since(restarts.last) >= restarts.pause() => {
+                *restarts = Restarts { count: restarts.count + 1, last: now };
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    fn forget_stable(&mut self, id: InstanceId) {
+        let stable = |restarts: &Restarts| restarts.last.elapsed() >= STABLE;
+        if self.restarts.get(&id).is_some_and(stable) {
+            self.restarts.remove(&id);
+        }
+    }
+
+    async fn restart(&self, wanted: &Wanted, instance: Instance) -> Result<Instance, ReconcileError> {
+        let state = self.context.bus.state::<Service>(wanted.stream()).await?;
+        let Some(active) = state.active() else { return Ok(instance) };
+        let Some(live) = active.live.as_ref().filter(|live| live.number == wanted.release) else {
+            return Ok(instance); // Replaced in the meantime.
+        };
+        let deployment = StreamId::deployment(wanted.organization, wanted.deployment);
+        let deployment = self.context.bus.state::<Deployment>(deployment).await?;
+        let fence = deployment.facts().map(|facts| facts.fence).unwrap_or_default();
+        let key =
+            StepKey { deployment: wanted.deployment, step: domain::deployment::step::Step::RollOut, fence };
+        let plan = StartPlan {
+            service: wanted.stream(),
+            active,
+            number: live.number,
+            specification: &live.specification,
+        };
+        let started = start(&self.context, key, instance.id, Some(instance.address), &plan).await?;
+        crash_point!("reconcile.after_start");
+        info!(instance.id = %instance.id, "instance {} of {} is started again", instance.id, live.number);
+        Ok(started)
+    }
+
+    /// Stops instances that no release wants and no deployment has in hand.
+    async fn remove_unwanted(&mut self) -> Result<(), ReconcileError> {
+        let mut unwanted: HashMap<DeploymentId, Vec<InstanceId>> = HashMap::new();
+        for id in self.context.runtime.list().await? {
+            if self.wanted.of(id).is_none() {
+                unwanted.entry(id.deployment).or_default().push(id);
+            }
+        }
+        for (deployment, instances) in unwanted {
+            let Some(owner) = self.find_owner(deployment).await? else { continue };
+            let is_first = lock(&self.removing).insert(deployment);
+            if is_first {
+                self.restarts.retain(|id, _| id.deployment != deployment);
+                let (context, removing) = (self.context.clone(), Arc::clone(&self.removing));
+                tokio::spawn(async move {
+                    remove(&context, &owner, &instances).await;
+                    lock(&removing).remove(&deployment);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose instances these are, when nothing has them in hand any more.
+    async fn find_owner(&self, deployment: DeploymentId) -> Result<Option<Owner>, ReconcileError> {
+        let Some(organization) = self.wanted.organization_of(deployment) else {
+            // Begun after we looked last, or by another installation: not ours to stop.
+            return Ok(None);
+        };
+        let stream = StreamId::deployment(organization, deployment);
+        Ok(match self.context.bus.state::<Deployment>(stream).await? {
+            Deployment::Over { facts, why } => {
+                let had_traffic = !matches!(why, Some(Why::Failed { .. } | Why::Cancelled { .. }));
+                let release = facts.release.filter(|_| had_traffic);
+                Some(Owner { service: facts.service, release })
+            }
+            Deployment::Absent
+            | Deployment::Running { .. }
+            | Deployment::Stopping { .. }
+            | Deployment::Undoing { .. }
+            | Deployment::Live { .. } => None,
+        })
+    }
+}
+
+/// Lets instances finish what is in flight, and stops them. What cannot be stopped is found again.
+async fn remove(context: &Context, owner: &Owner, instances: &[InstanceId]) {
+    if let Some(release) = owner.release {
+        context.traffic.drained(owner.service, release, DRAIN_LIMIT).await;
+    }
+    for id in instances {
+        info!(instance.id = %id, "instance {id} is not wanted any more and is stopped");
+        if let Err(error) = context.runtime.stop(*id, STOP_GRACE).await {
+            warn!(error = &error as &dyn std::error::Error, "instance {id} could not be stopped");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Owner {
+    service: ServiceId,
+    release: Option<domain::service::release::ReleaseNumber>,
+}
