@@ -7,12 +7,13 @@ pub mod release;
 
 mod decide;
 mod evolve;
+mod read;
 mod rejection;
 #[cfg(test)]
 mod tests;
 mod variable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ use crate::stream::AggregateKind;
 pub const MAX_VARIABLES: usize = 100;
 /// How long a variable's value may be, in characters.
 pub const MAX_VARIABLE_LENGTH: usize = 1000;
+/// How many deployments that are over a service remembers, so that a late repeat of a command changes nothing.
+pub const PAST_MAX: usize = 64;
 
 /// What a deployment brings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -276,6 +279,17 @@ pub struct Request {
     pub cut: Option<(ReleaseNumber, Box<Specification>)>,
 }
 
+/// What became of a deployment that does not have the turn and does not wait for it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It had the turn.
+    Ended(Outcome),
+    /// It waited, and a newer one took its place.
+    Superseded,
+    /// It waited, and was taken back.
+    Withdrawn,
+}
+
 /// The release that has the traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
@@ -317,6 +331,8 @@ pub struct Active {
     pub turn: Option<Request>,
     /// The one that waits for it.
     pub waiting: Option<Request>,
+    /// Those that were over last, the newest at the end, [`PAST_MAX`] at most.
+    pub past: VecDeque<(DeploymentId, End)>,
     /// All releases.
     pub releases: BTreeMap<ReleaseNumber, ReleaseSummary>,
     /// The one with the traffic.
@@ -334,7 +350,7 @@ pub enum Service {
     /// Gone. What still had the turn is remembered, so that it is stopped.
     Deleted {
         /// The deployment that had the turn.
-        turn: Option<DeploymentId>,
+        turn: Option<Box<Request>>,
     },
 }
 
@@ -378,17 +394,6 @@ pub enum Rejection {
     /// It built, but did not say what.
     #[error("deployment {0} has nothing built")]
     NothingBuilt(DeploymentId),
-}
-
-impl Service {
-    /// The service, when it is in use.
-    #[must_use]
-    pub fn active(&self) -> Option<&Active> {
-        match self {
-            Self::Active(active) => Some(active),
-            Self::Absent | Self::Deleted { .. } => None,
-        }
-    }
 }
 
 impl Aggregate for Service {

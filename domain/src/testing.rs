@@ -1,4 +1,10 @@
 //! Given – when – then, and the values that tests share.
+//!
+//! Other crates' tests use them too, by the feature "testing": [`values`] for the things that events are about,
+//! [`history`] for what has happened to a service or a deployment.
+
+pub mod history;
+pub mod values;
 
 use std::fmt::Debug;
 
@@ -70,6 +76,7 @@ where
     ///
     /// # Panics
     /// When others do, or a rejection.
+    #[track_caller]
     pub fn then(self, expected: impl IntoIterator<Item = A::Event>) {
         let expected: Vec<A::Event> = expected.into_iter().collect();
         assert_eq!(self.0.expect("the command was rejected"), expected);

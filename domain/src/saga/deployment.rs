@@ -55,11 +55,11 @@ pub fn react_to_service(id: ServiceId, service: &Service) -> Vec<Effect> {
             active.turn.iter().map(begin).collect()
         }
         Service::Deleted { turn } => {
-            let cancel = |deployment: &DeploymentId| Effect::Deployment {
-                deployment: *deployment,
+            let cancel = |turn: &service::Request| Effect::Deployment {
+                deployment: turn.deployment,
                 command: Box::new(Command::Cancel { reason: CancelReason::ServiceDeleted }),
             };
-            turn.iter().map(cancel).collect()
+            turn.iter().map(|turn| cancel(turn)).collect()
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::release::{Build, Instance, ReleaseNumber, ReleaseStatus, Specification};
-use super::{Active, Command, Event, MAX_VARIABLES, Outcome, Rejection, Request, Service, Subject};
+use super::{Active, Command, End, Event, MAX_VARIABLES, Outcome, Rejection, Request, Service, Subject};
 use crate::id::DeploymentId;
 use crate::manifest::MAX_REPLICAS;
 use crate::name::VariableName;
@@ -19,7 +19,7 @@ impl Service {
             }
             (Self::Deleted { .. }, Command::Delete) => Ok(vec![]),
             (Self::Deleted { turn }, Command::EndDeployment { deployment, outcome }) => {
-                Ok(if *turn == Some(deployment) {
+                Ok(if turn.as_ref().is_some_and(|request| request.deployment == deployment) {
                     vec![Event::DeploymentEnded { deployment, outcome }]
                 } else {
                     vec![]
@@ -44,10 +44,10 @@ impl Active {
             Command::RollBack { deployment, to, then } => self.roll_back(deployment, to, &then),
             Command::Withdraw { deployment } => {
                 if self.waiting.as_ref().is_some_and(|request| request.deployment == deployment) {
-                    Ok(vec![Event::DeploymentWithdrawn { deployment }])
-                } else {
-                    Err(Rejection::NotItsTurn(deployment))
+                    return Ok(vec![Event::DeploymentWithdrawn { deployment }]);
                 }
+                let already = self.past_end(deployment) == Some(End::Withdrawn);
+                if already { Ok(vec![]) } else { Err(Rejection::NotItsTurn(deployment)) }
             }
             Command::CutRelease { deployment, build } => self.cut_release(deployment, build),
             Command::Activate { deployment, instances } => self.activate_release(deployment, instances),
@@ -64,7 +64,7 @@ impl Active {
                 Some(_) | None => Ok(vec![]), // Nobody misses it.
             },
             Command::EndDeployment { deployment, outcome } => Ok(self.end_deployment(deployment, outcome)),
-            Command::Delete => Ok(vec![Event::Deleted {}]),
+            Command::Delete => Ok(self.delete()),
         }
     }
 
@@ -77,12 +77,12 @@ impl Active {
         let is_new = |name: &VariableName, value: &Sealed| {
             !self.variables.get(name).is_some_and(|old| old.same_value(value))
         };
-        let set: BTreeMap<_, _> = set.into_iter().filter(|(name, value)| is_new(name, value)).collect();
         let unset: BTreeSet<_> = unset
             .iter()
             .filter(|name| self.variables.contains_key(*name) && !set.contains_key(*name))
             .cloned()
             .collect();
+        let set: BTreeMap<_, _> = set.into_iter().filter(|(name, value)| is_new(name, value)).collect();
         if set.is_empty() && unset.is_empty() {
             return Ok(vec![]);
         }
@@ -127,8 +127,7 @@ impl Active {
     }
 
     fn deploy(&self, deployment: DeploymentId, subject: Subject) -> Decision {
-        let known = [&self.turn, &self.waiting].into_iter().flatten().any(|r| r.deployment == deployment);
-        if known || self.live.as_ref().is_some_and(|live| live.deployment == deployment) {
+        if self.knows(deployment) {
             return Ok(vec![]);
         }
         match &subject {
@@ -137,6 +136,14 @@ impl Active {
             Subject::Source { .. } | Subject::Configuration {} => {}
         }
         Ok(self.request(deployment, subject))
+    }
+
+    /// Whether it was asked for before. One that ended long ago without a release is forgotten; a command that old is
+    /// not given again.
+    fn knows(&self, deployment: DeploymentId) -> bool {
+        [&self.turn, &self.waiting].into_iter().flatten().any(|request| request.deployment == deployment)
+            || self.past_end(deployment).is_some()
+            || self.releases.values().any(|summary| summary.deployment == deployment)
     }
 
     /// The newest request waits; whatever waited before it is superseded. When nobody has the turn, it has it at once.
@@ -173,8 +180,7 @@ impl Active {
     }
 
     fn roll_back(&self, deployment: DeploymentId, to: ReleaseNumber, then: &Specification) -> Decision {
-        let known = [&self.turn, &self.waiting].into_iter().flatten().any(|r| r.deployment == deployment);
-        if known {
+        if self.knows(deployment) {
             return Ok(vec![]);
         }
         self.can_roll_back(to)?;
@@ -248,8 +254,18 @@ impl Active {
         if self.turn_of(deployment).is_err() {
             return vec![];
         }
+        // Whoever gives up cannot know whether the traffic moved after all; here it is known.
+        let has_traffic = self.live.as_ref().is_some_and(|live| live.deployment == deployment);
+        let outcome = if has_traffic { Outcome::Succeeded } else { outcome };
         let next =
             self.waiting.as_ref().map(|next| Event::DeploymentAdmitted { deployment: next.deployment });
         [Event::DeploymentEnded { deployment, outcome }].into_iter().chain(next).collect()
+    }
+
+    /// What waits would never have its turn, and nobody else would say so.
+    fn delete(&self) -> Vec<Event> {
+        let withdrawn =
+            self.waiting.as_ref().map(|next| Event::DeploymentWithdrawn { deployment: next.deployment });
+        withdrawn.into_iter().chain([Event::Deleted {}]).collect()
     }
 }

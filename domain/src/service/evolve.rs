@@ -1,9 +1,9 @@
 //! What a service is after an event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::release::{Instance, ReleaseNumber, ReleaseStatus};
-use super::{Active, Event, Live, ReleaseSummary, Request, Service};
+use super::{Active, End, Event, Live, PAST_MAX, ReleaseSummary, Request, Service};
 use crate::id::DeploymentId;
 
 impl Service {
@@ -18,18 +18,17 @@ impl Service {
                 replicas: None,
                 turn: None,
                 waiting: None,
+                past: VecDeque::new(),
                 releases: BTreeMap::new(),
                 live: None,
             })),
-            (Self::Active(active), Event::Deleted {}) => {
-                Self::Deleted { turn: active.turn.map(|request| request.deployment) }
-            }
+            (Self::Active(active), Event::Deleted {}) => Self::Deleted { turn: active.turn.map(Box::new) },
             (Self::Active(mut active), event) => {
                 active.evolve(event);
                 Self::Active(active)
             }
             (Self::Deleted { turn }, Event::DeploymentEnded { deployment, .. }) => {
-                Self::Deleted { turn: turn.filter(|id| id != deployment) }
+                Self::Deleted { turn: turn.filter(|request| request.deployment != *deployment) }
             }
             (other @ (Self::Absent | Self::Deleted { .. }), _) => other,
         }
@@ -53,8 +52,13 @@ impl Active {
             Event::DeploymentAdmitted { deployment } => {
                 self.turn = self.waiting.take_if(|request| request.deployment == *deployment);
             }
-            Event::DeploymentSuperseded { deployment, .. } | Event::DeploymentWithdrawn { deployment } => {
+            Event::DeploymentSuperseded { deployment, .. } => {
                 self.waiting.take_if(|request| request.deployment == *deployment);
+                self.remember(*deployment, End::Superseded);
+            }
+            Event::DeploymentWithdrawn { deployment } => {
+                self.waiting.take_if(|request| request.deployment == *deployment);
+                self.remember(*deployment, End::Withdrawn);
             }
             Event::ReleaseCut { release, deployment, specification } => {
                 let summary = ReleaseSummary { deployment: *deployment, status: ReleaseStatus::Cut };
@@ -71,12 +75,20 @@ impl Active {
                     live.instances.clone_from(instances);
                 }
             }
-            Event::DeploymentEnded { deployment, .. } => {
+            Event::DeploymentEnded { deployment, outcome } => {
+                self.remember(*deployment, End::Ended(*outcome));
                 if let Some(ended) = self.turn.take_if(|request| request.deployment == *deployment) {
                     self.forget(&ended);
                 }
             }
         }
+    }
+
+    fn remember(&mut self, deployment: DeploymentId, end: End) {
+        if self.past.len() >= PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back((deployment, end));
     }
 
     fn activate(&mut self, release: ReleaseNumber, deployment: DeploymentId, instances: &[Instance]) {
