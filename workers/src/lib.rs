@@ -7,6 +7,7 @@
 pub mod builder;
 pub mod key;
 pub mod output;
+pub mod process;
 pub mod registry;
 pub mod runtime;
 pub mod source;

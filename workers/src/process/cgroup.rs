@@ -60,10 +60,9 @@ impl Groups {
 
     /// The groups that the program with this mark has left behind.
     pub(crate) fn find(mark: &str) -> Self {
-        let directories = hierarchies().into_iter().map(|hierarchy| Hierarchy {
-            directory: hierarchy.directory.join(name(mark)),
-            ..hierarchy
-        });
+        let directories = hierarchies()
+            .into_iter()
+            .map(|hierarchy| Hierarchy { directory: hierarchy.directory.join(name(mark)), ..hierarchy });
         Self { groups: directories.filter(|group| group.directory.is_dir()).collect() }
     }
 
@@ -75,8 +74,9 @@ impl Groups {
     /// The processes in any of the groups.
     pub(crate) fn members(&self) -> Vec<i32> {
         let lists = self.join().into_iter().filter_map(|file| fs::read_to_string(file).ok());
-        let mut pids: Vec<i32> =
-            lists.flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+        let mut pids: Vec<i32> = lists
+            .flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
         pids.sort_unstable();
         pids.dedup();
         pids
@@ -210,8 +210,10 @@ fn hierarchies() -> Vec<Hierarchy> {
 fn delegated(own: &Path) -> Option<Hierarchy> {
     let usable = |directory: &Path| {
         let offered = fs::read_to_string(directory.join("cgroup.controllers")).ok()?;
-        let wanted: Vec<_> =
-            CONTROLLERS.into_iter().filter(|word| offered.split_whitespace().any(|name| name == *word)).collect();
+        let wanted: Vec<_> = CONTROLLERS
+            .into_iter()
+            .filter(|word| offered.split_whitespace().any(|name| name == *word))
+            .collect();
         for word in &wanted {
             // Set already, or not ours to set; what holds is read below.
             let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{word}"));
@@ -222,7 +224,15 @@ fn delegated(own: &Path) -> Option<Hierarchy> {
         let directory = directory.to_owned();
         (!controllers.is_empty()).then_some(Hierarchy { version: Version::Two, controllers, directory })
     };
-    usable(own).or_else(|| usable(own.parent()?))
+    usable(own).or_else(|| own.parent().filter(|parent| is_ours(parent)).and_then(usable))
+}
+
+/// Whether a group was handed over to us: to a user who is not root nothing else is writable; for root, systemd says so.
+fn is_ours(directory: &Path) -> bool {
+    let mut value = [0; 4];
+    !rustix::process::geteuid().is_root()
+        || rustix::fs::getxattr(directory, "user.delegate", &mut value)
+            .is_ok_and(|length| value[..length] == *b"1")
 }
 
 #[cfg(test)]

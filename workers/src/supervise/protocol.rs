@@ -1,10 +1,11 @@
 //! What the platform and a supervisor say to each other over the control socket, which is the supervisor's standard
-//! input: the specification first, in one line of JSON; then commands of one byte; the other way, one line of JSON for
-//! each report.
+//! input: the specification first; then commands of one byte; the other way, reports. Specification and reports are
+//! JSON, each after its length in four bytes.
 //!
 //! The end of the platform's half is a command as well: whatever runs is killed.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,15 @@ pub(crate) const TERM: u8 = b't';
 /// Ends everything at once.
 pub(crate) const KILL: u8 = b'k';
 /// The longest message, in bytes. An environment of Linux has at most 2 MiB, and JSON may make six bytes of one.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 16 << 20;
+pub(crate) const MAX_MESSAGE_BYTES: u32 = 16 << 20;
+
+/// A message as it is sent.
+pub(crate) fn message(content: &impl Serialize) -> io::Result<Vec<u8>> {
+    let content = serde_json::to_vec(content)?;
+    let length = u32::try_from(content.len()).ok().filter(|length| *length <= MAX_MESSAGE_BYTES);
+    let length = length.ok_or(io::ErrorKind::InvalidData)?;
+    Ok([&length.to_be_bytes()[..], &content].concat())
+}
 
 /// What a program may use up. What is not said is not limited, save core dumps: those are never written.
 ///
