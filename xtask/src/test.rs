@@ -104,7 +104,7 @@ fn run_guarded(cargo: &mut Command, running: &mut Running) -> Result<Count, Fail
     running.guard_group(child.id())?;
     let output = child.stdout.take().ok_or_else(|| Failure::new("cargo test has no output"))?;
     let mut count = Count::default();
-    if count_lines(&lines(output), &mut count) == End::OutOfTime {
+    if count_lines(&lines(output), &mut count, LIMIT) == End::OutOfTime {
         println!("test: not done after {} minutes; ending the run", LIMIT.as_secs() / 60);
         // The guard would do the same, but only when the engines are stopped too.
         let _ = program::output(Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]));
@@ -116,16 +116,16 @@ fn run_guarded(cargo: &mut Command, running: &mut Running) -> Result<Count, Fail
     Ok(count)
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum End {
     OfOutput,
     OutOfTime,
 }
 
-fn count_lines(lines: &Receiver<String>, count: &mut Count) -> End {
+fn count_lines(lines: &Receiver<String>, count: &mut Count, limit: Duration) -> End {
     let begin = Instant::now();
     loop {
-        match lines.recv_timeout(LIMIT.saturating_sub(begin.elapsed())) {
+        match lines.recv_timeout(limit.saturating_sub(begin.elapsed())) {
             Ok(line) => {
                 println!("{line}");
                 count.line(&line);
@@ -179,6 +179,15 @@ mod tests {
         let plan = parse(&["--engine", "jetstream", "races"]).unwrap();
         assert_eq!((plan.engines, plan.filters), (vec![Engine::Nats], vec!["races".to_owned()]));
         assert_eq!(parse(&["--engine", "sqlite"]).unwrap().engines, []);
+    }
+
+    #[test]
+    fn a_run_ends_with_its_output_or_at_its_limit() {
+        let mut count = Count::default();
+        assert_eq!(count_lines(&lines(&b"running 1 test\n\xff\n"[..]), &mut count, LIMIT), End::OfOutput);
+        let (hangs, lines) = sync_channel(1);
+        assert_eq!(count_lines(&lines, &mut count, Duration::from_millis(1)), End::OutOfTime);
+        drop(hangs);
     }
 
     #[test]

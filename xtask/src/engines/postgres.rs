@@ -17,8 +17,9 @@ pub(super) const VARIABLES: [&str; 1] = ["SWITCHBACK_TEST_POSTGRES"];
 const SUPERUSER: &str = "switchback";
 /// Who runs it when we are root, which it refuses to run as.
 const SYSTEM_USERS: [&str; 2] = ["postgres", "nobody"];
-/// Every test has a pool of its own.
-const CONNECTIONS_MAX: &str = "max_connections=300";
+/// Every test has a pool of its own. Shared memory is a file of the data's, and goes with it.
+const SETTINGS: [&str; 4] =
+    ["fsync=off", "full_page_writes=off", "max_connections=300", "dynamic_shared_memory_type=mmap"];
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts it, waits until it answers, and returns the values of [`VARIABLES`].
@@ -38,7 +39,7 @@ pub(super) fn start(place: &Path, servers: &mut Vec<Server>) -> Result<Vec<Strin
     let port = port::free()?.to_string();
     let mut postgres = Command::new(programs.join("postgres"));
     postgres.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-k"]).arg(&data);
-    for setting in ["fsync=off", "full_page_writes=off", CONNECTIONS_MAX] {
+    for setting in SETTINGS {
         postgres.args(["-c", setting]);
     }
     let mut stop = as_user(user.as_ref(), &programs.join("pg_ctl"));
