@@ -1,0 +1,180 @@
+//! The edge's routes, read from the log: which hostname goes to which instances.
+//!
+//! The table stays as it is while the log is away, so what runs keeps being reached.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::event::Event as AnyEvent;
+use domain::hostname::Hostname;
+use domain::id::ServiceId;
+use domain::service::Event;
+use domain::service::release::{Instance, ReleaseNumber};
+use domain::stream::{AggregateKind, Position, Recorded};
+use eventlog::error::ReadError;
+use eventlog::log::{Filter, SharedLog};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::edge::Edge;
+use crate::edge::table::Route;
+
+/// How long to wait before going on after an error.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+
+/// What is known of a service's routes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceRoutes {
+    /// What it answers to.
+    pub hostnames: BTreeSet<Hostname>,
+    /// The release that has the traffic, and where its instances are.
+    pub live: Option<(ReleaseNumber, Vec<Instance>)>,
+}
+
+/// Follows the log and keeps the edge's table.
+pub struct RouteFollower {
+    edge: Arc<Edge>,
+    services: HashMap<ServiceId, ServiceRoutes>,
+    /// Hostnames of releases that were cut and have no traffic yet.
+    cut: HashMap<(ServiceId, ReleaseNumber), BTreeSet<Hostname>>,
+    read: Position,
+    current: watch::Sender<HashMap<ServiceId, ReleaseNumber>>,
+}
+
+/// Tells which releases the edge sends requests to.
+#[derive(Clone, Debug)]
+pub struct CurrentReleases(watch::Receiver<HashMap<ServiceId, ReleaseNumber>>);
+
+impl CurrentReleases {
+    /// Waits until requests for the service go to the release or a newer one, `limit` at most. Answers whether they do.
+    pub async fn arrived(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool {
+        let mut current = self.0.clone();
+        let has_it = |releases: &HashMap<ServiceId, ReleaseNumber>| {
+            releases.get(&service).is_some_and(|current| *current >= release)
+        };
+        tokio::time::timeout(limit, current.wait_for(has_it)).await.is_ok_and(|arrived| arrived.is_ok())
+    }
+}
+
+impl RouteFollower {
+    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log is read.
+    #[must_use]
+    pub fn new(
+        edge: Arc<Edge>,
+        known: HashMap<ServiceId, ServiceRoutes>,
+        up_to: Position,
+    ) -> (Self, CurrentReleases) {
+        let releases =
+            known.iter().filter_map(|(id, routes)| Some((*id, routes.live.as_ref()?.0))).collect();
+        let (current, seen) = watch::channel(releases);
+        let follower = Self { edge, services: known, cut: HashMap::new(), read: up_to, current };
+        let all: Vec<_> = follower.services.iter().flat_map(|(id, routes)| routes.routes(*id)).collect();
+        follower.edge.table().replace_all(all);
+        (follower, CurrentReleases(seen))
+    }
+
+    /// Follows until it is told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken, log: SharedLog) {
+        loop {
+            let ended = tokio::select! {
+                ended = self.follow(&log) => ended,
+                () = shutdown.cancelled() => return,
+            };
+            if let Err(error) = ended {
+                warn!(error = &error as &dyn std::error::Error, "routes stay as they are for a moment");
+            }
+            tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+        }
+    }
+
+    async fn follow(&mut self, log: &SharedLog) -> Result<(), ReadError> {
+        let mut commits = log.subscribe(self.read, Filter::kinds([AggregateKind::Service])).await;
+        while let Some(commit) = commits.next().await {
+            let commit = commit?;
+            for recorded in &commit.events {
+                self.apply(recorded);
+            }
+            self.read = commit.head.position;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, recorded: &Recorded) {
+        let AnyEvent::Service(event) = &recorded.event else { return };
+        let service = ServiceId(recorded.stream.id);
+        match event {
+            Event::Created { hostname, .. } => {
+                let hostnames = BTreeSet::from([hostname.clone()]);
+                self.services.insert(service, ServiceRoutes { hostnames, live: None });
+            }
+            Event::ReleaseCut { release, specification, .. } => {
+                self.cut.insert((service, *release), specification.hostnames.clone());
+            }
+            Event::ReleaseActivated { release, instances, .. } => {
+                let hostnames = self.cut.remove(&(service, *release));
+                self.cut.retain(|(of, number), _| *of != service || number > release);
+                self.change(service, |routes| {
+                    if let Some(hostnames) = hostnames {
+                        routes.hostnames = hostnames;
+                    }
+                    routes.live = Some((*release, instances.clone()));
+                });
+                self.current.send_modify(|releases| {
+                    releases.insert(service, *release);
+                });
+            }
+            Event::InstancesMoved { release, instances } => self.change(service, |routes| {
+                if routes.live.as_ref().is_some_and(|(live, _)| live == release) {
+                    routes.live = Some((*release, instances.clone()));
+                }
+            }),
+            Event::Deleted {} => {
+                self.change(service, |routes| routes.live = None);
+                self.services.remove(&service);
+                self.cut.retain(|(of, _), _| *of != service);
+                self.current.send_modify(|releases| {
+                    releases.remove(&service);
+                });
+            }
+            Event::VariablesChanged { .. }
+            | Event::Scaled { .. }
+            | Event::RollbackRequested { .. }
+            | Event::DeploymentRequested { .. }
+            | Event::DeploymentAdmitted { .. }
+            | Event::DeploymentSuperseded { .. }
+            | Event::DeploymentWithdrawn { .. }
+            | Event::InstanceExited { .. }
+            | Event::DeploymentEnded { .. } => {}
+        }
+    }
+
+    fn change(&mut self, service: ServiceId, change: impl FnOnce(&mut ServiceRoutes)) {
+        let routes = self.services.entry(service).or_default();
+        let before: Vec<_> = routes.routes(service).collect();
+        change(routes);
+        let table = self.edge.table();
+        let after: Vec<_> = routes.routes(service).collect();
+        for (hostname, _) in before.iter().filter(|(name, _)| !after.iter().any(|(other, _)| other == name)) {
+            table.remove(hostname);
+        }
+        for (hostname, route) in after {
+            table.set(&hostname, route);
+        }
+    }
+}
+
+impl ServiceRoutes {
+    fn routes(&self, service: ServiceId) -> impl Iterator<Item = (String, Route)> + '_ {
+        let route = self.live.as_ref().map(|(release, instances)| Route {
+            service: service.to_string(),
+            release: release.to_string(),
+            upstreams: instances.iter().map(|instance| instance.address).collect(),
+        });
+        route.into_iter().flat_map(|route| {
+            self.hostnames.iter().map(move |hostname| (hostname.to_string(), route.clone()))
+        })
+    }
+}
