@@ -1,5 +1,7 @@
 //! What can go wrong with a log, a queue or a store.
 
+use std::path::PathBuf;
+
 use domain::event::DecodeError;
 use domain::stream::{Position, StreamId, Version};
 
@@ -94,4 +96,65 @@ pub enum StoreError {
         /// The item.
         item: String,
     },
+}
+
+/// A log, queue or store on files that cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it, or this one has it already.
+    #[error("{} is in use by process {}; only one process at a time can have a data directory", path.display(), Pid(*pid))]
+    InUse {
+        /// What is in use.
+        path: PathBuf,
+        /// Who has it, when it can be told.
+        pid: Option<u32>,
+    },
+    /// A newer version of Switchback wrote it.
+    #[error(
+        "{} was written by a newer version of Switchback (format {found}, this one knows up to {known}); \
+         start that version, or restore a backup made before the upgrade",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// It is a database of some other program.
+    #[error("{} is a database, but not one of Switchback's; give another data directory", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged. It is left as it is.
+    #[error("{} is damaged: {problem}. Nothing was changed; restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It cannot be written, or not even be read.
+    #[error("open {}", path.display())]
+    Unusable {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+struct Pid(Option<u32>);
+
+impl std::fmt::Display for Pid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(pid) => pid.fmt(f),
+            None => f.write_str("(not known)"),
+        }
+    }
 }

@@ -21,4 +21,19 @@ pub mod log;
 pub mod logs;
 pub mod queue;
 
+pub mod envelope;
+
+pub mod memory;
+pub mod sqlite;
+
 pub mod crash;
+pub mod faults;
+
+#[cfg(feature = "testing")]
+#[expect(clippy::unwrap_used, reason = "tests, that other crates' tests call")]
+pub mod conformance;
+
+mod bounded;
+mod chain;
+mod lock;
+mod tail;
