@@ -6,6 +6,7 @@ mod arrows;
 mod bans;
 mod comments;
 mod events;
+mod features;
 mod leftovers;
 mod lengths;
 mod migrations;
@@ -108,6 +109,7 @@ fn findings(tree: &Tree) -> Result<Vec<Finding>, Failure> {
     findings.extend(bans::check(tree)?);
     findings.extend(migrations::check(tree)?);
     findings.extend(events::check(tree)?);
+    findings.extend(features::check(tree));
     for source in &tree.sources {
         findings.extend(names::check(source));
         findings.extend(opening::check(source));
