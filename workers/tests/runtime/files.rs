@@ -1,0 +1,1 @@
+//! Files served by the platform.

@@ -1,0 +1,82 @@
+//! A log store in memory, whose readers wait for a line.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::id::DeploymentId;
+use eventlog::error::StoreError;
+use eventlog::logs::{Channel, Line, LogName, LogStore, NewLine};
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use switchback_workers::output::Output;
+
+/// How long anything may take before a test fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub(crate) struct Recorder {
+    lines: Mutex<Vec<NewLine>>,
+    grown: Notify,
+}
+
+impl Recorder {
+    /// A recorder, and an output into it. The output is at its end when the task is.
+    pub(crate) fn start() -> (Arc<Self>, Output, JoinHandle<()>) {
+        let recorder = Arc::new(Self::default());
+        let log = LogName::Build(DeploymentId(uuid::Uuid::nil()));
+        let (output, store) = Output::to(recorder.clone(), log, "test");
+        (recorder, output, tokio::spawn(store))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().iter().map(|line| line.text.clone()).collect()
+    }
+
+    pub(crate) fn channels(&self) -> Vec<(Channel, String)> {
+        self.lines.lock().unwrap().iter().map(|line| (line.channel, line.text.clone())).collect()
+    }
+
+    /// Waits until as many lines begin with a text.
+    pub(crate) async fn wait_for(&self, begin: &str, count: usize) -> Vec<String> {
+        let wait = async {
+            loop {
+                let grown = self.grown.notified();
+                let found: Vec<String> =
+                    self.lines().into_iter().filter(|line| line.starts_with(begin)).collect();
+                if found.len() >= count {
+                    return found;
+                }
+                grown.await;
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, wait).await;
+        found.unwrap_or_else(|_| panic!("no {count} lines begin with {begin:?}: {:?}", self.lines()))
+    }
+}
+
+#[async_trait]
+impl LogStore for Recorder {
+    async fn append(&self, _: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
+        self.lines.lock().unwrap().extend(lines);
+        self.grown.notify_waiters();
+        Ok(())
+    }
+
+    async fn read(&self, _: LogName, _: u64, _: usize) -> Result<Vec<Line>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn last(&self, _: LogName, _: usize) -> Result<Vec<Line>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn follow(&self, _: LogName, _: u64) -> BoxStream<'static, Result<Line, StoreError>> {
+        stream::empty().boxed()
+    }
+
+    async fn remove(&self, _: LogName) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
