@@ -27,6 +27,8 @@ use crate::request::Request;
 
 /// How often a command that lost a race is decided again.
 const RACES_MAX: u32 = 32;
+/// How often a commit is sent again that was not answered. The log's adapter has ridden out longer silences before.
+const UNANSWERED_MAX: u32 = 4;
 /// How long it waits before that, at most.
 const RACE_PAUSE_MAX: Duration = Duration::from_millis(20);
 
@@ -238,12 +240,25 @@ impl Bus {
         let with_ids = recorded.iter().cloned().map(|event| (EventId(Uuid::now_v7()), event)).collect();
         let commit = Commit { id: CommitId(Uuid::now_v7()), stream, metadata, events: with_ids };
         crash_point!("command.before_append");
-        let head = self.log.append(&commit, loaded.head).await?;
+        let head = self.append_until_answered(&commit, loaded.head).await?;
         crash_point!("command.after_append");
         let mut next = loaded.clone();
         next.fold(events, head, request.command);
         self.loader.keep(stream, next).await;
         Ok(Outcome { position: head.position, version: head.version, changed: true, events: recorded })
+    }
+}
+
+impl Bus {
+    /// Appends the same commit again while no answer comes: it stands in the log once, however often it is sent.
+    async fn append_until_answered(&self, commit: &Commit, expected: Head) -> Result<Head, AppendError> {
+        for race in 0..UNANSWERED_MAX {
+            match self.log.append(commit, expected).await {
+                Err(AppendError::Unknown { .. }) => tokio::time::sleep(pause(race)).await,
+                answered => return answered,
+            }
+        }
+        self.log.append(commit, expected).await
     }
 }
 
