@@ -14,6 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::key::StepKey;
 use crate::output::Output;
 
+pub mod detect;
+pub mod tools;
+mod tree;
+
 /// What is to be built.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -35,8 +39,8 @@ pub struct BuildRequest {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct BuildError {
-    /// A stable word for programs: `manifest_invalid`, `language_not_detected`, `docker_needed`, `tool_missing`,
-    /// `fixed_port`, `build_failed`, `build_timed_out`, `build_too_large`, `build_cancelled`, `disk_full`.
+    /// A stable word for programs: `manifest_invalid`, `language_not_detected`, `start_not_found`, `docker_needed`,
+    /// `tool_missing`, `fixed_port`, `build_failed`, `build_timed_out`, `build_too_large`, `build_cancelled`, `disk_full`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the build, never a value of a variable.
     pub message: String,

@@ -1,7 +1,8 @@
 //! Finds out how files are built and run, by looking at them; nothing of theirs is executed.
 //!
-//! Each part of the plan is taken from the first that says it: `switchback.toml`, then a Procfile, then what the files
-//! are. A language is known by files that only its own tools read; `docs/guide/languages.md` lists them all.
+//! Each part of the plan is taken from the first that says it: `switchback.toml`, then a Procfile, then what
+//! the files are. A language is known by files that only its own tools read; `docs/guide/languages.md` lists
+//! them all.
 
 mod found;
 mod go;
@@ -44,7 +45,8 @@ struct Look<'a> {
     tools: &'a Tools,
 }
 
-/// Finds out how the files of `directory` are built and run, with the tools of this machine and without Docker.
+/// Finds out how the files of `directory` are built and run, with the tools of this machine and without
+/// Docker.
 ///
 /// # Errors
 /// [`BuildError`] with code `manifest_invalid`, `fixed_port`, `docker_needed`, `language_not_detected`,
@@ -94,9 +96,9 @@ fn refuse_what_needs_docker(manifest: &Manifest) -> Result<(), BuildError> {
         return Err(refused(
             "fixed_port",
             format!(
-                "{} fixes the port {port}, which needs Docker: without it, all services share the ports of one \
-                 machine, and two releases of a service run side by side while one takes over; remove `port` and \
-                 listen on the port that is given in the variable PORT",
+                "{} fixes the port {port}, which needs Docker: without it, all services share the ports of \
+                 one machine, and two releases of a service run side by side while one takes over; remove \
+                 `port` and listen on the port that is given in the variable PORT",
                 manifest::FILE_NAME
             ),
         ));
@@ -112,13 +114,15 @@ fn refuse_what_needs_docker(manifest: &Manifest) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// The rules of all languages, in the order in which they are asked. What compiles comes first, because the web parts
-/// of such a project often have a `package.json` of their own; a lone `app.py` is the weakest sign of all.
+/// The rules of all languages, in the order in which they are asked. What compiles comes first, because the
+/// web parts of such a project often have a `package.json` of their own; a lone `app.py` is the weakest sign
+/// of all.
 const RULES: [fn(&Look) -> Option<Found>; 7] =
     [go::look, java::look, rust::look, python::look, node::look, python::look_for_scripts, site::look];
 
-/// The language. Of several that are found, the one that the Procfile starts with, then the first one that can be
-/// started; a page beside a program that cannot is not taken for a static site, unless it is one with npm's tools.
+/// The language. Of several that are found, the one that the Procfile starts with, then the first one that
+/// can be started; a page beside a program that cannot is not taken for a static site, unless it is one with
+/// npm's tools.
 fn find(look: &Look, manifest: &Manifest, procfile: &Procfile) -> Result<Found, BuildError> {
     let mut all: Vec<Found> = RULES.iter().filter_map(|rule| rule(look)).collect();
     let hint = procfile.language();
@@ -136,11 +140,11 @@ fn find(look: &Look, manifest: &Manifest, procfile: &Procfile) -> Result<Found, 
         }
         return Err(not_detected(look.tree));
     };
-    let mut found = all.swap_remove(chosen);
+    let mut found = all.remove(chosen);
     if let (false, Err(missing)) = (started, &found.start) {
         let message = format!(
-            "{} was found by {}, but not how it is started: {missing}; or say it with `web: …` in a Procfile, or with \
-             `command` under [run] in {}",
+            "{} was found by {}, but not how it is started: {missing}; or say it with `web: …` in a \
+             Procfile, or with `command` under [run] in {}",
             found.language,
             found.seen.join(", "),
             manifest::FILE_NAME
@@ -148,7 +152,8 @@ fn find(look: &Look, manifest: &Manifest, procfile: &Procfile) -> Result<Found, 
         return Err(refused("start_not_found", message));
     }
     let others = all.iter().filter(|other| other.language != found.language);
-    let others: Vec<_> = others.map(|other| format!("{} ({})", other.language, other.seen.join(", "))).collect();
+    let others: Vec<_> =
+        others.map(|other| format!("{} ({})", other.language, other.seen.join(", "))).collect();
     if !others.is_empty() {
         let note = format!("also found, and not built: {}", others.join("; "));
         found.notes.push(note);
@@ -159,8 +164,8 @@ fn find(look: &Look, manifest: &Manifest, procfile: &Procfile) -> Result<Found, 
 fn not_detected(tree: &Tree) -> BuildError {
     if let Some(dockerfile) = tree.first(&["Dockerfile", "Containerfile", "dockerfile"]) {
         let message = format!(
-            "only a {dockerfile} says how this is built, which needs Docker, and this server builds without it; add a \
-             Procfile, or {} with `command` under [run]",
+            "only a {dockerfile} says how this is built, which needs Docker, and this server builds without \
+             it; add a Procfile, or {} with `command` under [run]",
             manifest::FILE_NAME
         );
         return refused("docker_needed", message);
@@ -174,14 +179,16 @@ fn not_detected(tree: &Tree) -> BuildError {
     let more = if names.len() > shown.len() { ", …" } else { "" };
     let there = match (names.is_empty(), strangers::name(&names)) {
         (true, _) => "the directory is empty".to_owned(),
-        (false, Some(stranger)) => format!("found: {}{more} ({stranger}, which is not known)", shown.join(", ")),
+        (false, Some(stranger)) => {
+            format!("found: {}{more} ({stranger}, which is not known)", shown.join(", "))
+        }
         (false, None) => format!("found: {}{more}", shown.join(", ")),
     };
     let message = format!(
         "the language was not detected; looked for Procfile, go.mod, pom.xml, Cargo.toml, requirements.txt, \
-         pyproject.toml, Pipfile, manage.py, package.json, app.py, main.py, server.py, index.html, public/index.html; \
-         {there}; if it is in a directory of its own, name that by `root` under [service] in {0}; anything else is run \
-         by `install` and `build` under [build] and `command` under [run] there",
+         pyproject.toml, Pipfile, manage.py, package.json, app.py, main.py, server.py, index.html, \
+         public/index.html; {there}; if it is in a directory of its own, name that by `root` under [service] \
+         in {0}; anything else is run by `install` and `build` under [build] and `command` under [run] there",
         manifest::FILE_NAME
     );
     refused("language_not_detected", message)
@@ -220,12 +227,7 @@ fn notes(tree: &Tree, manifest: &Manifest, procfile: &Procfile, found: &Found) -
     notes
 }
 
-fn plan(
-    root: String,
-    manifest: Manifest,
-    procfile: &Procfile,
-    found: Found,
-) -> Result<Plan, BuildError> {
+fn plan(root: String, manifest: Manifest, procfile: &Procfile, found: Found) -> Result<Plan, BuildError> {
     let mut seen = found.seen;
     if procfile.web.is_some() && manifest.run.command.is_none() {
         seen.push("Procfile".into());
@@ -273,11 +275,12 @@ fn commands(said: Option<CommandLine>, found: &[String]) -> Result<Vec<CommandLi
     }
 }
 
-/// A command that the rules put together; names out of the repository are quoted in it, and only their length or a
-/// control character can make it unsound.
+/// A command that the rules put together; names out of the repository are quoted in it, and only their length
+/// or a control character can make it unsound.
 fn sound(text: &str) -> Result<CommandLine, BuildError> {
     text.parse().map_err(|error| {
-        let message = format!("the command that was found cannot be run: {error}; say it in {}", manifest::FILE_NAME);
+        let message =
+            format!("the command that was found cannot be run: {error}; say it in {}", manifest::FILE_NAME);
         refused("start_not_found", message)
     })
 }

@@ -53,12 +53,20 @@ impl Tools {
 #[must_use]
 pub fn advice(program: &str) -> &'static str {
     match program {
-        "python3" => "on Debian and Ubuntu: `apt install python3 python3-venv`; otherwise from https://www.python.org",
-        "node" | "npm" | "npx" => "on Debian and Ubuntu: `apt install nodejs npm`; otherwise from https://nodejs.org",
+        "python3" => {
+            "on Debian and Ubuntu: `apt install python3 python3-venv`; otherwise from https://www.python.org"
+        }
+        "node" | "npm" | "npx" => {
+            "on Debian and Ubuntu: `apt install nodejs npm`; otherwise from https://nodejs.org"
+        }
         "go" => "from https://go.dev/dl",
         "cargo" => "from https://rustup.rs",
-        "mvn" => "on Debian and Ubuntu: `apt install maven`; or add the Maven wrapper (`mvnw`) to the repository",
-        "java" => "on Debian and Ubuntu: `apt install default-jdk-headless`; otherwise from https://adoptium.net",
+        "mvn" => {
+            "on Debian and Ubuntu: `apt install maven`; or add the Maven wrapper (`mvnw`) to the repository"
+        }
+        "java" => {
+            "on Debian and Ubuntu: `apt install default-jdk-headless`; otherwise from https://adoptium.net"
+        }
         "git" => "on Debian and Ubuntu: `apt install git`",
         _ => "with the package manager of this machine",
     }

@@ -1,7 +1,7 @@
 //! The files of a deployment, read without ever leaving its directory.
 //!
-//! A repository may contain links to `/etc/shadow`, FIFOs and files without end. The kernel resolves every path beneath
-//! the directory (`openat2`), only plain files are read, and none further than [`MAX_READ`].
+//! A repository may contain links to `/etc/shadow`, FIFOs and files without end. The kernel resolves every
+//! path beneath the directory (`openat2`), only plain files are read, and none further than [`MAX_READ`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,23 +11,23 @@ use std::path::Path;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 
 /// How much of a file is read; a larger one counts as absent, because what is looked at here never is.
-pub const MAX_READ: u64 = 1024 * 1024;
+pub(crate) const MAX_READ: u64 = 1024 * 1024;
 /// How many names of a directory are looked at.
-pub const MAX_NAMES: usize = 2_000;
+pub(crate) const MAX_NAMES: usize = 2_000;
 
 /// A directory of a deployment.
 #[derive(Debug)]
-pub struct Tree {
+pub(crate) struct Tree {
     root: OwnedFd,
 }
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
+pub(crate) struct Name {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether it is a directory itself. A link is none.
-    pub directory: bool,
+    pub(crate) directory: bool,
 }
 
 impl Tree {
@@ -35,7 +35,7 @@ impl Tree {
     ///
     /// # Errors
     /// When it is no directory, or the kernel is older than 5.6 and cannot keep to one.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(directory, flags, Mode::empty())?;
         let tree = Self { root };
@@ -45,7 +45,7 @@ impl Tree {
 
     /// A directory within it; none when there is none of that name.
     #[must_use]
-    pub fn within(&self, path: &str) -> Option<Self> {
+    pub(crate) fn within(&self, path: &str) -> Option<Self> {
         if path.is_empty() {
             return self.root.try_clone().ok().map(|root| Self { root });
         }
@@ -55,7 +55,7 @@ impl Tree {
 
     /// The text of a file; none when it is not there, no plain file, too large, or outside.
     #[must_use]
-    pub fn text(&self, path: &str) -> Option<String> {
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
         // Without NONBLOCK, opening a FIFO would wait for someone to write into it.
         let file = File::from(self.beneath(path, OFlags::RDONLY | OFlags::NONBLOCK).ok()?);
         let metadata = file.metadata().ok()?;
@@ -69,25 +69,25 @@ impl Tree {
 
     /// Whether there is a plain file of that name.
     #[must_use]
-    pub fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         self.kind(path) == Some(FileType::RegularFile)
     }
 
     /// Whether there is a directory of that name.
     #[must_use]
-    pub fn has_directory(&self, path: &str) -> bool {
+    pub(crate) fn has_directory(&self, path: &str) -> bool {
         self.kind(path) == Some(FileType::Directory)
     }
 
     /// The first of these files that is there.
     #[must_use]
-    pub fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
+    pub(crate) fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
         paths.iter().copied().find(|path| self.has(path))
     }
 
     /// The names in a directory, in their order; empty when it is not there.
     #[must_use]
-    pub fn names(&self, directory: &str) -> Vec<Name> {
+    pub(crate) fn names(&self, directory: &str) -> Vec<Name> {
         let path = if directory.is_empty() { "." } else { directory };
         let Ok(opened) = self.beneath(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return vec![] };
         let Ok(entries) = Dir::read_from(&opened) else { return vec![] };
@@ -98,7 +98,12 @@ impl Tree {
                 let directory = match entry.file_type() {
                     FileType::Directory => true,
                     FileType::Unknown => self.has_directory(&format!("{path}/{name}")),
-                    _ => false,
+                    FileType::RegularFile
+                    | FileType::Symlink
+                    | FileType::Fifo
+                    | FileType::Socket
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice => false,
                 };
                 (name != "." && name != "..").then_some(Name { name, directory })
             })
@@ -153,7 +158,8 @@ mod tests {
         symlink("/proc/self/root", inside.join("magic")).expect("linked");
         symlink("loop", inside.join("loop")).expect("linked");
         let tree = Tree::open(&inside).expect("opened");
-        for path in ["up", "absolute", "directory/secret", "magic/etc/passwd", "loop", "../secret", "/etc/passwd"]
+        for path in
+            ["up", "absolute", "directory/secret", "magic/etc/passwd", "loop", "../secret", "/etc/passwd"]
         {
             assert_eq!(tree.text(path), None, "{path}");
             assert!(!tree.has(path), "{path}");

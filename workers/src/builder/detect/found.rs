@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn a_quoted_word_stays_one_argument_whatever_is_in_it() {
-        for word in ["a", "", "a b", "$(touch x)", "it's", "'; rm -rf /", "`id`", "*", "$PORT", "a|b", "\\", "é"] {
+        for word in
+            ["a", "", "a b", "$(touch x)", "it's", "'; rm -rf /", "`id`", "*", "$PORT", "a|b", "\\", "é"]
+        {
             let command: CommandLine = format!("node {}", quote(word)).parse().expect(word);
             assert_eq!(command.invocations(&BTreeMap::new())[0].arguments, ["node", word]);
         }

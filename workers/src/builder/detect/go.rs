@@ -1,4 +1,8 @@
-//! Go: `go.mod`. Programs are the packages named `main`, at the root and in `cmd/`; they are built into `bin/`.
+//! Go: `go.mod`. Programs are the packages named `main`, at the root and in `cmd/`; they are built into
+//! `bin/`.
+//!
+//! Nothing is installed first: `go build` fetches what it needs, and `go mod download` would fetch what it
+//! does not.
 
 use domain::plan::Language;
 
@@ -33,21 +37,21 @@ pub(super) fn look(look: &Look) -> Option<Found> {
     let start = match (at_root, chosen(&commands, name)) {
         (true, _) => Ok(name.to_owned()),
         (false, Some(command)) => Ok(command.to_owned()),
-        (false, None) if commands.is_empty() => Err("there is no `package main` at the root or in cmd/".into()),
+        (false, None) if commands.is_empty() => {
+            Err("there is no `package main` at the root or in cmd/".into())
+        }
         (false, None) => Err(format!("there are several programs in cmd/: {}", commands.join(", "))),
     };
     let start = start.map(|program| Begin::Command(quote(&format!("bin/{program}"))));
-    let vendored = look.tree.has("vendor/modules.txt");
-    let install = if vendored { vec![] } else { vec!["go mod download".to_owned()] };
     Some(
         Found::new(Language::Go, vec!["go.mod".into()], start)
-            .with_install(install)
             .with_build(build)
             .with_needs(&[(Part::Build, "go")]),
     )
 }
 
-/// The name that `go build` gives the program at the root of a module: the last part of its path that is no version.
+/// The name that `go build` gives the program at the root of a module: the last part of its path that is no
+/// version.
 fn last_part(path: &str) -> &str {
     let path = path.split("//").next().unwrap_or(path).trim().trim_matches('"');
     let version = |part: &str| {
@@ -81,9 +85,13 @@ fn is_program(tree: &Tree, directory: &str) -> bool {
 /// `package main`, and not a file that is only for `go run`.
 fn is_main(text: &str) -> bool {
     let ignored = text.lines().take_while(|line| !line.starts_with("package ")).any(|line| {
-        matches!(line.trim(), "//go:build ignore" | "// +build ignore" | "//go:build tools" | "// +build tools")
+        matches!(
+            line.trim(),
+            "//go:build ignore" | "// +build ignore" | "//go:build tools" | "// +build tools"
+        )
     });
-    !ignored && text.lines().any(|line| line.split("//").next().is_some_and(|code| code.trim() == "package main"))
+    !ignored
+        && text.lines().any(|line| line.split("//").next().is_some_and(|code| code.trim() == "package main"))
 }
 
 #[cfg(test)]

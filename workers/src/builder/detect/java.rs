@@ -1,4 +1,5 @@
-//! Java, built by Maven: `pom.xml`. By the installed Maven, or by the wrapper in the repository where there is none.
+//! Java, built by Maven: `pom.xml`. By the installed Maven, or by the wrapper in the repository where there
+//! is none.
 
 use domain::plan::Language;
 
@@ -23,8 +24,8 @@ pub(super) fn look(look: &Look) -> Option<Found> {
     )
 }
 
-/// The archive that Maven will make, by the names that its own defaults give it. The builder sees to it that there is
-/// one of that name, whatever the build called it.
+/// The archive that Maven will make, by the names that its own defaults give it. The builder sees to it that
+/// there is one of that name, whatever the build called it.
 fn start(pom: &Pom) -> Result<Begin, String> {
     if pom.mentions("artifactId", "quarkus-maven-plugin") {
         let command = "java -Dquarkus.http.port=$PORT -jar target/quarkus-app/quarkus-run.jar";

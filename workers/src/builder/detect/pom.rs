@@ -39,7 +39,8 @@ impl Pom {
         Self { texts }
     }
 
-    /// The first text at a path, with properties filled in; none when there is none or a property is not known here.
+    /// The first text at a path, with properties filled in; none when there is none or a property is not
+    /// known here.
     pub(super) fn get(&self, path: &str) -> Option<String> {
         let text = self.raw(path)?;
         self.filled(text, 0)

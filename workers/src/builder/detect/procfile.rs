@@ -25,9 +25,9 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn command(&self) -> Result<CommandLine, BuildError> {
-        self.text.parse().map_err(|error| {
-            refused("manifest_invalid", format!("Procfile, line {}: {error}", self.number))
-        })
+        self.text
+            .parse()
+            .map_err(|error| refused("manifest_invalid", format!("Procfile, line {}: {error}", self.number)))
     }
 }
 
@@ -61,7 +61,9 @@ impl Procfile {
         let invocations = command.invocations(&std::collections::BTreeMap::new());
         let program = invocations.last()?.arguments.first()?.rsplit('/').next()?;
         match program {
-            "node" | "npm" | "npx" | "yarn" | "pnpm" | "next" | "nuxt" | "ts-node" | "tsx" => Some(Language::Node),
+            "node" | "npm" | "npx" | "yarn" | "pnpm" | "next" | "nuxt" | "ts-node" | "tsx" => {
+                Some(Language::Node)
+            }
             "python" | "python3" | "gunicorn" | "uvicorn" | "hypercorn" | "daphne" | "flask" | "fastapi"
             | "waitress-serve" | "streamlit" => Some(Language::Python),
             "java" | "mvn" | "mvnw" => Some(Language::Java),
@@ -77,7 +79,8 @@ mod tests {
     #[test]
     fn web_and_release_are_taken_and_the_rest_is_named() {
         let procfile = Procfile::parse(
-            "# a comment: nothing\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\r\nrelease:  ./migrate \nworker: x\n\nclock:\n",
+            "# a comment: nothing\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\r\nrelease:  ./migrate \n\
+             worker: x\n\nclock:\n",
         );
         let web = procfile.web.as_ref().expect("there");
         assert_eq!((web.number, web.text.as_str()), (2, "gunicorn app:app --bind 0.0.0.0:$PORT"));

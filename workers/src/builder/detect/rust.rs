@@ -11,7 +11,8 @@ pub(super) fn look(look: &Look) -> Option<Found> {
     let manifest: Table = look.tree.text("Cargo.toml")?.parse().ok()?;
     let mut programs = programs(look.tree, "", &manifest);
     if programs.is_empty() {
-        programs = members(look.tree, &manifest).iter().flat_map(|member| of_member(look.tree, member)).collect();
+        programs =
+            members(look.tree, &manifest).iter().flat_map(|member| of_member(look.tree, member)).collect();
     }
     let default = text(&manifest, &["package", "default-run"]);
     let start = match (default, programs.as_slice()) {

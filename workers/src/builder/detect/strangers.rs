@@ -24,7 +24,8 @@ const STRANGERS: [(&str, &str); 16] = [
 /// Which of them it looks like.
 pub(super) fn name(names: &[Name]) -> Option<String> {
     let known = STRANGERS.iter().find(|(file, _)| names.iter().any(|entry| entry.name == *file));
-    let by_ending = || names.iter().find(|entry| entry.name.ends_with(".csproj") || entry.name.ends_with(".sln"));
+    let by_ending =
+        || names.iter().find(|entry| entry.name.ends_with(".csproj") || entry.name.ends_with(".sln"));
     known
         .map(|(file, language)| format!("{file}: {language}"))
         .or_else(|| by_ending().map(|entry| format!("{}: .NET", entry.name)))

@@ -1,0 +1,33 @@
+//! Small trees of files, made from tables.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// Writes files. A path that ends in `/` is a directory, a text that begins with `-> ` a link, and one that
+/// begins with `#!` is executable.
+pub(crate) fn write(directory: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let at = directory.join(path);
+        fs::create_dir_all(at.parent().expect("within the directory")).expect("made");
+        if path.ends_with('/') {
+            fs::create_dir_all(&at).expect("made");
+        } else if let Some(target) = text.strip_prefix("-> ") {
+            symlink(target, &at).expect("linked");
+        } else {
+            fs::write(&at, text).expect("written");
+            if text.starts_with("#!") {
+                fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).expect("set");
+            }
+        }
+    }
+}
+
+/// A directory of its own with these files in it.
+pub(crate) fn tree(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    write(directory.path(), files);
+    directory
+}

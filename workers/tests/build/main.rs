@@ -1,0 +1,6 @@
+//! Sources, builder and registry, with the real git, the real tools of the languages and a real disk.
+
+extern crate switchback_workers as workers;
+
+mod detection;
+mod files;
