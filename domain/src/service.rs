@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::release::{Build, Instance, InstanceId, ReleaseNumber, ReleaseStatus, Specification};
-pub use self::variable::{InvalidVariable, check_variable_value};
+use self::release::{Build, Instance, InstanceId, ReleaseNumber, ReleaseSummary, Specification};
+pub use self::variable::{InvalidVariable, MAX_VARIABLE_LENGTH, check_variable_value};
 use crate::aggregate::Aggregate;
 use crate::context::Context;
 use crate::hostname::Hostname;
@@ -31,8 +31,6 @@ use crate::stream::AggregateKind;
 
 /// How many variables a service may have.
 pub const MAX_VARIABLES: usize = 100;
-/// How long a variable's value may be, in characters.
-pub const MAX_VARIABLE_LENGTH: usize = 1000;
 /// How many deployments that are over a service remembers, so that a late repeat of a command changes nothing.
 pub const PAST_MAX: usize = 64;
 
@@ -303,15 +301,6 @@ pub struct Live {
     pub instances: Vec<Instance>,
 }
 
-/// What is remembered of each release; the rest is found by replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReleaseSummary {
-    /// The deployment that cut it.
-    pub deployment: DeploymentId,
-    /// How it stands.
-    pub status: ReleaseStatus,
-}
-
 /// A service in use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Active {
@@ -378,9 +367,7 @@ pub enum Rejection {
         there: String,
     },
     /// A release that never had the traffic.
-    #[error(
-        "release {0} never ran, so there is nothing to go back to; `switchback releases` shows which did"
-    )]
+    #[error("release {0} never ran, so it cannot come back; `switchback releases` shows which did")]
     ReleaseNeverRan(ReleaseNumber),
     /// The release that has the traffic.
     #[error("release {0} is the current one, so there is nothing to roll back")]

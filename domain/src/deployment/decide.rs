@@ -138,8 +138,9 @@ impl Deployment {
 }
 
 fn cancel(facts: &Facts, task: &Task, reason: CancelReason) -> Decision {
-    if task.work == Work::Do(Step::Activate) && task.fence().is_some() {
-        return Err(Rejection::WentLive); // The traffic may have moved; only its worker knows.
+    let was_begun = task.fence().is_some() || task.attempt > 1;
+    if task.work == Work::Do(Step::Activate) && was_begun {
+        return Err(Rejection::WentLive); // The traffic may have moved; only the service knows.
     }
     let requested = Event::CancelRequested { reason };
     let at_once = task.fence().is_none() && facts.started.is_empty();

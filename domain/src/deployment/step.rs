@@ -101,7 +101,9 @@ impl Step {
         match self {
             Self::Detect | Self::Build | Self::Prepare | Self::Verify => 1,
             Self::Fetch | Self::Push | Self::RollOut => 3,
-            Self::Cut | Self::Activate | Self::Retire => 5,
+            Self::Cut | Self::Retire => 5,
+            // Until it is known whether the traffic has moved: before that, nothing may be taken away.
+            Self::Activate => u32::MAX,
         }
     }
 
@@ -234,7 +236,8 @@ pub struct Failure {
     pub code: String,
     /// What was wrong, and what to do.
     pub message: String,
-    /// Whether trying again would be of no use.
+    /// Whether trying again would be of no use. For [`Step::Activate`] only once the service itself has refused, since a
+    /// time that is over or an answer that did not come does not tell whether the traffic has moved.
     pub permanent: bool,
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::release::{Instance, ReleaseNumber, ReleaseStatus};
-use super::{Active, End, Event, Live, PAST_MAX, ReleaseSummary, Request, Service};
+use super::release::{Instance, ReleaseNumber, ReleaseStatus, ReleaseSummary};
+use super::{Active, End, Event, Live, PAST_MAX, Request, Service};
 use crate::id::DeploymentId;
 
 impl Service {

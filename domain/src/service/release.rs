@@ -153,6 +153,15 @@ pub enum ReleaseStatus {
     Failed,
 }
 
+/// What is remembered of each release; the rest is found by replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseSummary {
+    /// The deployment that cut it.
+    pub deployment: DeploymentId,
+    /// How it stands.
+    pub status: ReleaseStatus,
+}
+
 /// One thing that is different between two releases. A variable's value is never part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "what")]

@@ -1,8 +1,10 @@
 //! The rules of a variable's value. They are checked before it is sealed, since nobody can look at it afterwards.
 
-use super::MAX_VARIABLE_LENGTH;
 use crate::name::VariableName;
 use crate::rejection::{Kind, Rejection};
+
+/// How long a variable's value may be, in characters.
+pub const MAX_VARIABLE_LENGTH: usize = 1000;
 
 /// A value that breaks a rule. It is never part of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
