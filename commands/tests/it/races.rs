@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use commands::clock::SystemClock;
 use commands::error::CommandError;
+use domain::event::Event;
+use domain::project::Event::EnvironmentAdded;
 use domain::stream::Position;
 use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::{Filter, MAX_PAGE};
@@ -68,12 +70,8 @@ async fn whatever_the_log_does_an_acknowledged_command_is_there_once() {
         }
         let page = house.log.read_all(Position::ZERO, &Filter::all(), MAX_PAGE).await.unwrap();
         let added = page.commits.iter().flat_map(|commit| &commit.events).filter_map(|recorded| {
-            match &recorded.event {
-                domain::event::Event::Project(domain::project::Event::EnvironmentAdded { environment }) => {
-                    Some(environment.name.to_string())
-                }
-                _ => None,
-            }
+            let Event::Project(EnvironmentAdded { environment }) = &recorded.event else { return None };
+            Some(environment.name.to_string())
         });
         let added: Vec<String> = added.collect();
         let once: HashSet<String> = added.iter().cloned().collect();
