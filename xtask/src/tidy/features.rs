@@ -1,5 +1,5 @@
-//! A feature has one file name in every crate (STYLE §1): an aggregate of the domain has its commands, its projection
-//! and its handlers under the same name, or an entry here that says why not.
+//! A feature has one file name in every crate (STYLE §1): an aggregate of the domain has its commands, its
+//! projection and its handlers under the same name, or an entry here that says why not.
 //!
 //! It warns and does not refuse: a feature is built from the inside out, and its outer files come later.
 
