@@ -135,3 +135,6 @@ pub fn plan(now: &Active, to: ReleaseNumber, then: &Specification) -> Plan {
     };
     Plan { from: live.map(|live| live.number), to, changes, discarded: discarded.filter(differs).collect() }
 }
+
+#[cfg(test)]
+mod tests;

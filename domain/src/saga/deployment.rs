@@ -42,24 +42,22 @@ pub const fn wakes(event: &Event) -> bool {
     }
 }
 
-/// What a service's state asks for: that the deployment with the turn begins, or stops when the service is gone.
+/// What a service's state asks for: that the deployment with the turn begins, and stops when the service is gone. One
+/// that had not begun begins all the same: only what has begun can be stopped, and only what is over gives the turn back.
 #[must_use]
 pub fn react_to_service(id: ServiceId, service: &Service) -> Vec<Effect> {
+    let give = |turn: &service::Request, command| Effect::Deployment {
+        deployment: turn.deployment,
+        command: Box::new(command),
+    };
+    let begin =
+        |turn: &service::Request| give(turn, Command::Begin { service: id, subject: turn.subject.clone() });
     match service {
-        Service::Absent => vec![],
-        Service::Active(active) => {
-            let begin = |turn: &service::Request| Effect::Deployment {
-                deployment: turn.deployment,
-                command: Box::new(Command::Begin { service: id, subject: turn.subject.clone() }),
-            };
-            active.turn.iter().map(begin).collect()
-        }
-        Service::Deleted { turn } => {
-            let cancel = |turn: &service::Request| Effect::Deployment {
-                deployment: turn.deployment,
-                command: Box::new(Command::Cancel { reason: CancelReason::ServiceDeleted }),
-            };
-            turn.iter().map(|turn| cancel(turn)).collect()
+        Service::Absent | Service::Deleted { turn: None } => vec![],
+        Service::Active(active) => active.turn.iter().map(begin).collect(),
+        Service::Deleted { turn: Some(turn) } => {
+            let cancel = Command::Cancel { reason: CancelReason::ServiceDeleted };
+            vec![begin(turn), give(turn, cancel)]
         }
     }
 }
@@ -99,3 +97,6 @@ fn work(deployment: DeploymentId, task: &Task) -> Effect {
 fn ended(deployment: DeploymentId, service: ServiceId, outcome: Outcome) -> Effect {
     Effect::Service { service, command: Box::new(ServiceCommand::EndDeployment { deployment, outcome }) }
 }
+
+#[cfg(test)]
+mod tests;
