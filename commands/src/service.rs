@@ -118,6 +118,22 @@ impl Bus {
         self.configure(request, organization, service, command, deploy).await
     }
 
+    /// Records that somebody is shown the values of variables; to be done before they are.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn record_reveal(
+        &self,
+        request: &Request,
+        organization: OrganizationId,
+        service: ServiceId,
+        names: BTreeSet<VariableName>,
+    ) -> Result<Outcome, CommandError> {
+        self.authorize(request, organization, Action::RevealVariables).await?;
+        let stream = StreamId::service(organization, service);
+        self.dispatch::<Service>(request, stream, Command::RecordReveal { names }).await
+    }
+
     /// Chooses how many instances run. Answers with the deployment that carries it out, when one does.
     ///
     /// # Errors

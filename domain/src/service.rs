@@ -150,6 +150,11 @@ pub enum Command {
         /// How it ended, in words: `exit status 1`, `signal 9`.
         exit: String,
     },
+    /// Record that somebody saw the values of variables.
+    RecordReveal {
+        /// Which variables.
+        names: BTreeSet<VariableName>,
+    },
     /// The deployment is over: the turn goes on.
     EndDeployment {
         /// Which one.
@@ -254,6 +259,11 @@ pub enum Event {
         instance: InstanceId,
         /// How.
         exit: String,
+    },
+    /// Somebody saw the values of variables.
+    VariablesRevealed {
+        /// Which variables.
+        names: BTreeSet<VariableName>,
     },
     /// The deployment does not have the turn any more.
     DeploymentEnded {

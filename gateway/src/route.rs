@@ -140,6 +140,7 @@ impl RouteFollower {
                 });
             }
             Event::VariablesChanged { .. }
+            | Event::VariablesRevealed { .. }
             | Event::Scaled { .. }
             | Event::RollbackRequested { .. }
             | Event::DeploymentRequested { .. }

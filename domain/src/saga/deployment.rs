@@ -15,6 +15,7 @@ pub const fn wakes(event: &Event) -> bool {
             service::Event::DeploymentAdmitted { .. } | service::Event::Deleted {} => true,
             service::Event::Created { .. }
             | service::Event::VariablesChanged { .. }
+            | service::Event::VariablesRevealed { .. }
             | service::Event::Scaled { .. }
             | service::Event::RollbackRequested { .. }
             | service::Event::DeploymentRequested { .. }

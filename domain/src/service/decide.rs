@@ -63,6 +63,8 @@ impl Active {
                 }
                 Some(_) | None => Ok(vec![]), // Nobody misses it.
             },
+            Command::RecordReveal { names } if names.is_empty() => Ok(vec![]),
+            Command::RecordReveal { names } => Ok(vec![Event::VariablesRevealed { names }]),
             Command::EndDeployment { deployment, outcome } => Ok(self.end_deployment(deployment, outcome)),
             Command::Delete => Ok(self.delete()),
         }

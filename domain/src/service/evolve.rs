@@ -39,6 +39,7 @@ impl Active {
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Created { .. } | Event::Deleted {} | Event::RollbackRequested { .. } => {}
+            Event::VariablesRevealed { .. } => {} // Nothing is different; history shows it.
             Event::InstanceExited { .. } => {} // The reconciler's concern; where traffic goes is unchanged.
             Event::VariablesChanged { set, unset } => {
                 self.variables.retain(|name, _| !unset.contains(name));

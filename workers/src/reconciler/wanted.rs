@@ -101,6 +101,7 @@ impl WantedServices {
             }
             Event::Created { .. }
             | Event::VariablesChanged { .. }
+            | Event::VariablesRevealed { .. }
             | Event::Scaled { .. }
             | Event::RollbackRequested { .. }
             | Event::DeploymentRequested { .. }
