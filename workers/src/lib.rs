@@ -5,6 +5,8 @@
 //! whose [`Fence`](domain::deployment::step::Fence) is older than one it has seen.
 
 pub mod builder;
+pub mod disk;
+pub mod fences;
 pub mod key;
 pub mod output;
 pub mod process;

@@ -7,6 +7,10 @@ use eventlog::logs::{Channel, LogName, NewLine, SharedLogs};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+pub use crate::output::mask::Mask;
+
+mod mask;
+
 /// How many lines may wait to be stored; a program that prints faster is slowed down.
 const WAITING_MAX: usize = 2_000;
 /// How many lines are stored at once.
@@ -17,6 +21,7 @@ const BATCH_MAX: usize = 500;
 pub struct Output {
     origin: Arc<str>,
     lines: mpsc::Sender<NewLine>,
+    mask: Mask,
 }
 
 impl Output {
@@ -37,18 +42,25 @@ impl Output {
                 }
             }
         };
-        (Self { origin: origin.into(), lines }, store)
+        (Self { origin: origin.into(), lines, mask: Mask::default() }, store)
     }
 
     /// Keeps nothing.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { origin: "".into(), lines: mpsc::channel(1).0 }
+        Self { origin: "".into(), lines: mpsc::channel(1).0, mask: Mask::default() }
+    }
+
+    /// The same place for lines, from which these values are taken out.
+    #[must_use]
+    pub fn masked(&self, mask: Mask) -> Self {
+        Self { mask, ..self.clone() }
     }
 
     /// A line of the program's own.
     pub async fn line(&self, channel: Channel, text: impl Into<String>) {
-        let line = NewLine { at: Utc::now(), channel, origin: self.origin.to_string(), text: text.into() };
+        let text = self.mask.apply(text.into());
+        let line = NewLine { at: Utc::now(), channel, origin: self.origin.to_string(), text };
         // Nobody stores any more: the step is being torn down, and the line has no reader.
         let _ = self.lines.send(line).await;
     }

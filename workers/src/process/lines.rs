@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::output::Output;
 
 /// Stands at the end of a line that was cut.
-const CUT: &str = " … (the line is longer)";
+pub(crate) const CUT: &str = " … (the line is longer)";
 /// How much is read at once.
 const READ_BYTES: usize = 16 * 1024;
 
