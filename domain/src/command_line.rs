@@ -92,26 +92,36 @@ impl CommandLine {
         let mut invocations = vec![];
         for words in tokens.split(|token| *token == Token::And) {
             let mut invocation = Invocation { directory: directory.clone(), ..Invocation::default() };
-            for word in words {
-                let Token::Word(pieces) = word else { continue };
-                match assignment(pieces).filter(|_| invocation.arguments.is_empty()) {
-                    Some((name, value)) => {
-                        invocation.environment.insert(name, expand(&value, variables));
-                    }
-                    None => invocation.arguments.push(expand(pieces, variables)),
-                }
+            let mut words = words.iter().filter_map(Token::word).peekable();
+            while let Some((name, value)) = words.peek().and_then(|pieces| assignment(pieces)) {
+                invocation.environment.insert(name, expand(&value, variables));
+                words.next();
             }
-            if invocation.arguments.first().is_some_and(|word| word == "exec") {
-                invocation.arguments.remove(0);
-            }
+            // As they are written: a value that happens to be `cd` is an argument like any other.
+            words.next_if(|pieces| is_text(pieces, "exec"));
+            let changes_directory = words.peek().is_some_and(|pieces| is_text(pieces, "cd"));
+            invocation.arguments = words.map(|pieces| expand(pieces, variables)).collect();
             match invocation.arguments.as_slice() {
-                [cd, target] if cd == "cd" => directory = join(&directory, target),
+                [_, target] if changes_directory => directory = join(&directory, target),
                 [] => {}
                 _ => invocations.push(invocation),
             }
         }
         invocations
     }
+}
+
+impl Token {
+    fn word(&self) -> Option<&[Piece]> {
+        match self {
+            Self::Word(pieces) => Some(pieces),
+            Self::And => None,
+        }
+    }
+}
+
+fn is_text(pieces: &[Piece], text: &str) -> bool {
+    matches!(pieces, [Piece::Text(written)] if written == text)
 }
 
 fn join(directory: &str, target: &str) -> String {
@@ -358,6 +368,16 @@ mod tests {
     #[test]
     fn a_value_stays_one_argument_whatever_is_in_it() {
         assert_eq!(run("echo $SPACED"), [["echo", "a b; rm -rf $HOME"]]);
+    }
+
+    #[test]
+    fn a_value_is_never_a_word_of_the_language() {
+        let command: CommandLine = "$A b && $B".parse().expect("sound");
+        let variables =
+            BTreeMap::from([("A".to_owned(), "cd".to_owned()), ("B".to_owned(), "exec".to_owned())]);
+        let invocations = command.invocations(&variables);
+        assert_eq!(invocations[0].arguments, ["cd", "b"]);
+        assert_eq!((invocations[1].arguments[0].as_str(), invocations[1].directory.as_str()), ("exec", ""));
     }
 
     #[test]

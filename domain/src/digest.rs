@@ -56,7 +56,7 @@ impl FromStr for Digest {
         let digits = text
             .strip_prefix("sha256:")
             .filter(|d| d.len() == 64 && d.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-        digits.map(|_| Self(text.to_owned())).ok_or_else(|| InvalidDigest(text.to_owned()))
+        digits.map(|_| Self(text.to_owned())).ok_or_else(|| InvalidDigest(text.chars().take(80).collect()))
     }
 }
 
@@ -89,6 +89,12 @@ mod tests {
         let digest = Digest::from_sha256([0xab; 32]);
         assert_eq!(digest.as_str().parse(), Ok(digest.clone()));
         assert_eq!(digest.short(), "abababababab");
+    }
+
+    #[test]
+    fn a_text_that_is_no_digest_is_shown_cut_short() {
+        let error = "x".repeat(10_000).parse::<Digest>().expect_err("not a digest");
+        assert!(error.to_string().len() < 200, "{error}");
     }
 
     #[test]

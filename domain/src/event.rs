@@ -136,8 +136,9 @@ fn to_value(event: &impl Serialize) -> Value {
 fn from_value<E: DeserializeOwned>(event_type: &str, name: &str, data: Value) -> Result<E, DecodeError> {
     let tagged = Value::Object(Map::from_iter([(name.to_owned(), data)]));
     serde_json::from_value(tagged).map_err(|source| {
-        // Serde says "unknown variant" only in words; the difference matters to whoever reads the message.
-        if source.to_string().starts_with("unknown variant") {
+        // Serde says only in words that it does not know the event itself; within the data the same words mean that the
+        // data is wrong.
+        if source.to_string().starts_with(&format!("unknown variant `{name}`")) {
             DecodeError::UnknownType(event_type.to_owned())
         } else {
             DecodeError::Data { event_type: event_type.to_owned(), source }
@@ -171,3 +172,6 @@ conversions!(
     Deployment => deployment,
     Claim => claim
 );
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub const FILE_NAME: &str = "switchback.toml";
 pub const MAX_SIZE: usize = 64 * 1024;
 /// How many instances a service may have.
 pub const MAX_REPLICAS: u16 = 100;
+/// How much memory an instance may be given, in bytes: 1024 Gi.
+pub const MAX_MEMORY: u64 = 1 << 40;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +43,7 @@ pub struct Service {
     /// Its name.
     pub name: Option<ServiceName>,
     /// Its directory within the repository.
-    #[serde(deserialize_with = "relative_path")]
+    #[serde(deserialize_with = "directory")]
     pub root: Option<String>,
 }
 
@@ -50,7 +52,7 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
     /// A Dockerfile, relative to the root.
-    #[serde(deserialize_with = "relative_path")]
+    #[serde(deserialize_with = "file")]
     pub dockerfile: Option<String>,
     /// Fetches dependencies, in place of what was detected.
     pub install: Option<CommandLine>,
@@ -148,15 +150,29 @@ impl Manifest {
     }
 }
 
-fn relative_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// A path within the repository, without `.` and without a slash too many; empty for the repository itself.
+fn within_repository<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let path = String::deserialize(deserializer)?;
-    let bad = |part: &str| part == ".." || part.contains('\\') || part.chars().any(char::is_control);
-    if path.is_empty() || path.starts_with(['/', '-']) || path.split('/').any(bad) || path.len() > 500 {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let bad = |part: &&str| *part == ".." || part.contains('\\') || part.chars().any(char::is_control);
+    let is_option = parts.first().is_some_and(|first| first.starts_with('-'));
+    if path.is_empty() || path.starts_with('/') || is_option || parts.iter().any(bad) || path.len() > 500 {
         return Err(de::Error::custom(format!(
             "`{path}` is not a path within the repository, such as \"apps/web\""
         )));
     }
-    Ok(Some(path.trim_start_matches("./").trim_end_matches('/').to_owned()))
+    Ok(parts.join("/"))
+}
+
+fn directory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(within_repository(deserializer)?).filter(|path| !path.is_empty()))
+}
+
+fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match within_repository(deserializer)? {
+        path if path.is_empty() => Err(de::Error::custom("the repository itself is not a file")),
+        path => Ok(Some(path)),
+    }
 }
 
 fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -188,7 +204,9 @@ fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D
 fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_memory(&text).map(Some).ok_or_else(|| {
-        de::Error::custom(format!("`{text}` is not an amount of memory, such as \"256Mi\" or \"1Gi\""))
+        de::Error::custom(format!(
+            "`{text}` is not an amount of memory from 1Mi to 1024Gi, such as \"256Mi\" or \"1Gi\""
+        ))
     })
 }
 
@@ -204,7 +222,7 @@ fn parse_memory(text: &str) -> Option<u64> {
         "G" => 1_000_000_000,
         _ => return None,
     };
-    number.checked_mul(unit).filter(|bytes| *bytes >= 1 << 20)
+    number.checked_mul(unit).filter(|bytes| (1 << 20..=MAX_MEMORY).contains(bytes))
 }
 
 fn cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
@@ -269,6 +287,41 @@ mod tests {
         assert_eq!(manifest.run.cpu, Some(500));
         assert_eq!(manifest.run.drain, Some(10_000));
         assert_eq!(manifest.run.health.expect("given").timeout, Some(60_000));
+    }
+
+    #[test]
+    fn a_path_stays_within_the_repository_however_it_is_written() {
+        let root =
+            |path: &str| Manifest::parse(&format!("[service]\nroot = \"{path}\"")).map(|m| m.service.root);
+        let dockerfile = |path: &str| {
+            Manifest::parse(&format!("[build]\ndockerfile = \"{path}\"")).map(|m| m.build.dockerfile)
+        };
+        for (path, meant) in [
+            ("apps/web", "apps/web"),
+            ("./apps//web/", "apps/web"),
+            (".//etc", "etc"),
+            ("a/./b", "a/b"),
+            (".hidden", ".hidden"),
+        ] {
+            assert_eq!(root(path), Ok(Some(meant.to_owned())), "{path}");
+            assert_eq!(dockerfile(path), Ok(Some(meant.to_owned())), "{path}");
+        }
+        for path in
+            ["", "/etc", "//etc", "-x", "./-x", ".//-x", "..", "a/../b", "./..", "a\\\\b", "a\\u0000b"]
+        {
+            assert!(root(path).is_err(), "{path}: {:?}", root(path));
+            assert!(dockerfile(path).is_err(), "{path}: {:?}", dockerfile(path));
+        }
+        // The root of the repository is a directory, and no Dockerfile.
+        for path in [".", "./", "././"] {
+            assert_eq!(root(path), Ok(None), "{path}");
+            assert!(dockerfile(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_of_cores_is_a_number_of_cores() {
+        assert_eq!(Manifest::parse("[run]\ncpu = 2").map(|m| m.run.cpu), Ok(Some(2000)));
     }
 
     #[test]

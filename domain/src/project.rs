@@ -120,6 +120,9 @@ pub enum Rejection {
     /// Too many.
     #[error("a project has {MAX_ENVIRONMENTS} environments at most; remove one first")]
     TooManyEnvironments,
+    /// None at all.
+    #[error("a project is made with at least one environment")]
+    NoEnvironment,
     /// The last one.
     #[error("the last environment of a project cannot be removed; delete the project instead")]
     LastEnvironment,
@@ -133,6 +136,7 @@ impl rejection::Rejection for Rejection {
             Self::EnvironmentTaken(_) => "environment_name_taken",
             Self::EnvironmentNotFound => "environment_not_found",
             Self::TooManyEnvironments => "too_many_environments",
+            Self::NoEnvironment => "no_environment",
             Self::LastEnvironment => "last_environment",
         }
     }
@@ -141,7 +145,7 @@ impl rejection::Rejection for Rejection {
         match self {
             Self::NotFound | Self::EnvironmentNotFound => Kind::NotFound,
             Self::AlreadyExists | Self::EnvironmentTaken(_) | Self::LastEnvironment => Kind::Conflict,
-            Self::TooManyEnvironments => Kind::Invalid,
+            Self::TooManyEnvironments | Self::NoEnvironment => Kind::Invalid,
         }
     }
 }
@@ -157,7 +161,11 @@ impl Aggregate for Project {
             (Self::Absent, Command::Create { name, environments }) => create(name, environments),
             (Self::Deleted, Command::Delete) => Ok(vec![]),
             (Self::Absent | Self::Deleted, _) => Err(Rejection::NotFound),
-            (Self::Active { .. }, Command::Create { .. }) => Err(Rejection::AlreadyExists),
+            (Self::Active { name, environments }, Command::Create { name: same, environments: asked }) => {
+                let there = |asked: &Environment| environments.get(&asked.id) == Some(&asked.name);
+                let is_so = *name == same && asked.iter().all(there);
+                if is_so { Ok(vec![]) } else { Err(Rejection::AlreadyExists) }
+            }
             (Self::Active { name, .. }, Command::Rename { name: new }) => {
                 Ok(if *name == new { vec![] } else { vec![Event::Renamed { name: new }] })
             }
@@ -202,12 +210,16 @@ impl Aggregate for Project {
 }
 
 fn create(name: ProjectName, environments: Vec<Environment>) -> Result<Vec<Event>, Rejection> {
+    if environments.is_empty() {
+        return Err(Rejection::NoEnvironment);
+    }
     if environments.len() > MAX_ENVIRONMENTS {
         return Err(Rejection::TooManyEnvironments);
     }
     for (n, environment) in environments.iter().enumerate() {
-        if environments[..n].iter().any(|other| other.name == environment.name) {
-            return Err(Rejection::EnvironmentTaken(environment.name.clone()));
+        let before = &environments[..n];
+        if let Some(same) = before.iter().find(|e| e.name == environment.name || e.id == environment.id) {
+            return Err(Rejection::EnvironmentTaken(same.name.clone()));
         }
     }
     Ok(vec![Event::Created { name, environments }])
@@ -217,8 +229,10 @@ fn add(
     environments: &BTreeMap<EnvironmentId, EnvironmentName>,
     environment: Environment,
 ) -> Result<Vec<Event>, Rejection> {
-    if environments.get(&environment.id) == Some(&environment.name) {
-        return Ok(vec![]);
+    match environments.get(&environment.id) {
+        Some(name) if *name == environment.name => return Ok(vec![]),
+        Some(name) => return Err(Rejection::EnvironmentTaken(name.clone())),
+        None => {}
     }
     if environments.values().any(|name| *name == environment.name) {
         return Err(Rejection::EnvironmentTaken(environment.name));
@@ -267,6 +281,67 @@ mod tests {
         given::<Project>([created()])
             .when(Command::AddEnvironment { environment: environment(3, "production") })
             .then_rejected(&taken);
+    }
+
+    #[test]
+    fn one_environment_has_one_name() {
+        let twice = vec![environment(1, "production"), environment(1, "staging")];
+        given::<Project>([])
+            .when(Command::Create { name: shop(), environments: twice })
+            .then_rejected(&Rejection::EnvironmentTaken("production".parse().expect("valid")));
+        given::<Project>([created()])
+            .when(Command::AddEnvironment { environment: environment(2, "other") })
+            .then_rejected(&Rejection::EnvironmentTaken("staging".parse().expect("valid")));
+    }
+
+    #[test]
+    fn a_project_has_an_environment_from_the_beginning() {
+        given::<Project>([])
+            .when(Command::Create { name: shop(), environments: vec![] })
+            .then_rejected(&Rejection::NoEnvironment);
+    }
+
+    #[test]
+    fn a_project_is_made_once() {
+        let environments = vec![environment(1, "production"), environment(2, "staging")];
+        given::<Project>([created()])
+            .when(Command::Create { name: shop(), environments: environments.clone() })
+            .then([]);
+        let other: ProjectName = "other".parse().expect("valid");
+        given::<Project>([created()])
+            .when(Command::Create { name: other, environments: environments.clone() })
+            .then_rejected(&Rejection::AlreadyExists);
+        given::<Project>([created(), Event::Deleted {}])
+            .when(Command::Create { name: shop(), environments })
+            .then_rejected(&Rejection::NotFound);
+    }
+
+    #[test]
+    fn an_environment_is_added() {
+        let environment = environment(3, "preview");
+        given::<Project>([created()])
+            .when(Command::AddEnvironment { environment: environment.clone() })
+            .then([Event::EnvironmentAdded { environment }]);
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_of_its_own() {
+        use crate::rejection::Rejection as _;
+        for (refusal, code, kind) in [
+            (Rejection::NotFound, "project_not_found", Kind::NotFound),
+            (Rejection::AlreadyExists, "project_exists", Kind::Conflict),
+            (
+                Rejection::EnvironmentTaken("a".parse().expect("valid")),
+                "environment_name_taken",
+                Kind::Conflict,
+            ),
+            (Rejection::EnvironmentNotFound, "environment_not_found", Kind::NotFound),
+            (Rejection::TooManyEnvironments, "too_many_environments", Kind::Invalid),
+            (Rejection::NoEnvironment, "no_environment", Kind::Invalid),
+            (Rejection::LastEnvironment, "last_environment", Kind::Conflict),
+        ] {
+            assert_eq!((refusal.code(), refusal.kind()), (code, kind), "{refusal}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod read;
 mod rejection;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod variable;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::release::{Build, Instance, InstanceId, ReleaseNumber, ReleaseSummary, Specification};
+pub use self::turn::{End, Outcome, PAST_MAX, Request, Subject};
 pub use self::variable::{InvalidVariable, MAX_VARIABLE_LENGTH, check_variable_value};
 use crate::aggregate::Aggregate;
 use crate::context::Context;
@@ -26,48 +28,10 @@ use crate::hostname::Hostname;
 use crate::id::{DeploymentId, EnvironmentId, ProjectId};
 use crate::name::{ServiceName, VariableName};
 use crate::secret::Sealed;
-use crate::source::Source;
 use crate::stream::AggregateKind;
 
 /// How many variables a service may have.
 pub const MAX_VARIABLES: usize = 100;
-/// How many deployments that are over a service remembers, so that a late repeat of a command changes nothing.
-pub const PAST_MAX: usize = 64;
-
-/// What a deployment brings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Subject {
-    /// Files that are to be built.
-    Source {
-        /// Where they come from.
-        source: Source,
-        /// Whether to build also when the same revision was built the same way before.
-        #[serde(default)]
-        fresh: bool,
-    },
-    /// What runs now, with the configuration as it is then.
-    Configuration {},
-    /// What an earlier release ran.
-    Release {
-        /// Which one.
-        release: ReleaseNumber,
-        /// What it ran, as its own event recorded it.
-        build: Box<Build>,
-    },
-}
-
-/// How a deployment ended, as its service sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It has the traffic.
-    Succeeded,
-    /// It could not.
-    Failed,
-    /// It was stopped.
-    Cancelled,
-}
 
 /// Orders.
 #[derive(Clone, Debug, PartialEq)]
@@ -274,28 +238,6 @@ pub enum Event {
     },
     /// The service is gone.
     Deleted {},
-}
-
-/// A deployment that has the turn or waits for it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Which one.
-    pub deployment: DeploymentId,
-    /// What it brings.
-    pub subject: Subject,
-    /// The release it has cut.
-    pub cut: Option<(ReleaseNumber, Box<Specification>)>,
-}
-
-/// What became of a deployment that does not have the turn and does not wait for it any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It had the turn.
-    Ended(Outcome),
-    /// It waited, and a newer one took its place.
-    Superseded,
-    /// It waited, and was taken back.
-    Withdrawn,
 }
 
 /// The release that has the traffic.

@@ -139,7 +139,9 @@ impl FromStr for RepositoryUrl {
         if text.len() > MAX_URL_LENGTH {
             return Err(InvalidSource::TooLong);
         }
-        if text.starts_with('-') || text.contains("::") || text.chars().any(char::is_control) {
+        // `ext::…` would have git run a program. An address of IPv6 has colons too, but after its protocol.
+        let helper = text.split("://").next().is_some_and(|before| before.contains("::"));
+        if text.starts_with('-') || helper || text.chars().any(char::is_control) {
             return Err(InvalidSource::Address(shown()));
         }
         let expanded = scp_form(text).unwrap_or_else(|| text.to_owned());
@@ -165,6 +167,10 @@ impl FromStr for RepositoryUrl {
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidSource::Address(shown()));
+        }
+        // Put together anew it can be longer, and has to be read back from an event.
+        if url.as_str().len() > MAX_URL_LENGTH {
+            return Err(InvalidSource::TooLong);
         }
         Ok(Self(url))
     }
@@ -324,6 +330,8 @@ mod tests {
             ("ssh://git@host.example/a/b", "ssh://git@host.example/a/b"),
             ("file:///srv/repos/b", "file:///srv/repos/b"),
             ("http://127.0.0.1:3000/a/b", "http://127.0.0.1:3000/a/b"),
+            ("http://[::1]:3000/a/b", "http://[::1]:3000/a/b"),
+            ("https://[2001:db8:0:0:0:0:0:1]/a/b.git", "https://[2001:db8::1]/a/b.git"),
         ] {
             let parsed: RepositoryUrl = text.parse().expect(text);
             assert_eq!(parsed.as_str(), url);
@@ -338,6 +346,7 @@ mod tests {
             "-u",
             "--upload-pack=touch /tmp/x",
             "ext::sh -c touch",
+            "ext::ssh://host/a",
             "fd::17",
             "/srv/repo",
             "./repo",

@@ -110,6 +110,9 @@ pub enum Rejection {
     /// No token of that id.
     #[error("there is no such token; `switchback tokens list` shows those there are")]
     TokenNotFound,
+    /// It was, and does not come back.
+    #[error("the token was revoked; make a new one with `switchback tokens create`")]
+    TokenRevoked,
     /// Too many.
     #[error("a user has {MAX_TOKENS} tokens at most; revoke one with `switchback tokens delete`")]
     TooManyTokens,
@@ -121,13 +124,14 @@ impl rejection::Rejection for Rejection {
             Self::AlreadyExists => "user_exists",
             Self::NotFound => "user_not_found",
             Self::TokenNotFound => "token_not_found",
+            Self::TokenRevoked => "token_revoked",
             Self::TooManyTokens => "too_many_tokens",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::AlreadyExists => Kind::Conflict,
+            Self::AlreadyExists | Self::TokenRevoked => Kind::Conflict,
             Self::NotFound | Self::TokenNotFound => Kind::NotFound,
             Self::TooManyTokens => Kind::Invalid,
         }
@@ -148,9 +152,15 @@ impl Aggregate for User {
             }
             (Self::Active { name, .. }, Command::Register { name: same }) if *name == same => Ok(vec![]),
             (Self::Active { .. }, Command::Register { .. }) => Err(Rejection::AlreadyExists),
-            (Self::Active { tokens, .. }, Command::IssueToken { token, name, organization, hash }) => {
+            (
+                Self::Active { tokens, revoked, .. },
+                Command::IssueToken { token, name, organization, hash },
+            ) => {
                 if tokens.contains_key(&token) {
                     return Ok(vec![]);
+                }
+                if revoked.contains(&token) {
+                    return Err(Rejection::TokenRevoked);
                 }
                 if tokens.len() >= MAX_TOKENS {
                     return Err(Rejection::TooManyTokens);
@@ -230,6 +240,35 @@ mod tests {
         let revoked = Event::TokenRevoked { token: TOKEN };
         given::<User>([registered(), issued()]).when(revoke.clone()).then([revoked.clone()]);
         given::<User>([registered(), issued(), revoked]).when(revoke).then([]);
+    }
+
+    #[test]
+    fn a_revoked_token_is_never_issued_again() {
+        let revoked = Event::TokenRevoked { token: TOKEN };
+        given::<User>([registered(), issued(), revoked])
+            .when(issue())
+            .then_rejected(&Rejection::TokenRevoked);
+    }
+
+    #[test]
+    fn a_user_is_registered_once() {
+        let register = |name: &str| Command::Register { name: name.into() };
+        given::<User>([registered()]).when(register("owner")).then([]);
+        given::<User>([registered()]).when(register("other")).then_rejected(&Rejection::AlreadyExists);
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_of_its_own() {
+        use crate::rejection::Rejection as _;
+        for (refusal, code, kind) in [
+            (Rejection::AlreadyExists, "user_exists", Kind::Conflict),
+            (Rejection::NotFound, "user_not_found", Kind::NotFound),
+            (Rejection::TokenNotFound, "token_not_found", Kind::NotFound),
+            (Rejection::TokenRevoked, "token_revoked", Kind::Conflict),
+            (Rejection::TooManyTokens, "too_many_tokens", Kind::Invalid),
+        ] {
+            assert_eq!((refusal.code(), refusal.kind()), (code, kind), "{refusal}");
+        }
     }
 
     #[test]

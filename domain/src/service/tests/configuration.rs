@@ -173,3 +173,14 @@ fn scaling_is_deployed_like_any_change_and_scaling_again_is_no_change() {
     ]);
     given::<Service>(service_with_release(1).into_iter().chain([scaled])).when(scale).then([]);
 }
+
+#[test]
+fn that_somebody_saw_values_is_recorded_and_changes_nothing() {
+    let revealed = Event::VariablesRevealed { names: names(["A"]) };
+    given::<Service>([created()])
+        .when(Command::RecordReveal { names: names(["A"]) })
+        .then([revealed.clone()]);
+    given::<Service>([created()]).when(Command::RecordReveal { names: names([]) }).then([]);
+    let after = given::<Service>([created(), revealed]).state();
+    assert_eq!(after, given::<Service>([created()]).state());
+}

@@ -1,0 +1,7 @@
+//! What holds of the domain as a whole: limits, laws, stored samples.
+
+// As the other crates call it.
+extern crate switchback_domain as domain;
+
+mod limits;
+mod parsing;
