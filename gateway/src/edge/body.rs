@@ -182,6 +182,7 @@ struct Stream {
     /// Given back to the pool as soon as the last byte has been read.
     passage: Option<Passage>,
     quiet: Stall,
+    failed: Option<BodyError>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -198,8 +199,13 @@ impl ResponseBody {
         quiet_limit: Duration,
         in_request: InRequest,
     ) -> Self {
-        let mut stream =
-            Stream { incoming, passage: Some(passage), quiet: Stall::new(quiet_limit), cut: None };
+        let mut stream = Stream {
+            incoming,
+            passage: Some(passage),
+            quiet: Stall::new(quiet_limit),
+            failed: None,
+            cut: None,
+        };
         if stream.incoming.is_end_stream() {
             stream.finish(&mut Context::from_waker(std::task::Waker::noop()));
         }
@@ -209,6 +215,9 @@ impl ResponseBody {
 
 impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending() {
             // Nobody else reads from the upstream: this task does, here.
@@ -229,9 +238,9 @@ impl Stream {
                 self.finish(cx);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => self.fail(BodyError::Upstream(error)),
-            Poll::Pending if self.is_cut(cx) => self.fail(BodyError::Cut),
-            Poll::Pending if self.quiet.is_over() => self.fail(BodyError::Quiet),
+            Poll::Ready(Some(Err(error))) => self.fail(cx, BodyError::Upstream(error)),
+            Poll::Pending if self.is_cut(cx) => self.fail(cx, BodyError::Cut),
+            Poll::Pending if self.quiet.is_over() => self.fail(cx, BodyError::Quiet),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -243,11 +252,20 @@ impl Stream {
     }
 
     /// The connection to the upstream is dropped: what is left of the answer must not reach another client.
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ///
+    /// hyper drops what it has not written yet when a body fails. So it gets one turn to write that first, and the
+    /// client sees as much of the answer as there was.
+    fn fail(
+        &mut self,
+        cx: &mut Context<'_>,
+        error: BodyError,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(passage) = self.passage.take() {
             passage.fail(&error);
         }
-        Poll::Ready(Some(Err(error)))
+        self.failed = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Asks to be woken when the release is cut, from the first time nothing is there to be read.

@@ -26,8 +26,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
     let stop = Arc::new(Stop::new());
     let connections = TaskTracker::new();
-    let accepting = accept(&edge, &listener, &stop, &connections);
-    tokio::pin!(accepting);
+    let mut accepting = Box::pin(accept(&edge, listener, &stop, &connections));
     tokio::select! {
         () = &mut accepting => {}
         () = expire(&edge) => {}
@@ -39,6 +38,7 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: Canc
         () = sleep(edge.settings().lame_duck) => {}
         () = none_open(&connections) => {}
     }
+    drop(accepting); // And the listener with it: clients are refused now instead of queued.
     stop.enter(Stage::Closing);
     connections.close();
     if timeout(edge.settings().drain_limit, connections.wait()).await.is_err() {
@@ -48,7 +48,7 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: Canc
     connections.wait().await;
 }
 
-async fn accept(edge: &Arc<Edge>, listener: &TcpListener, stop: &Arc<Stop>, connections: &TaskTracker) {
+async fn accept(edge: &Arc<Edge>, listener: TcpListener, stop: &Arc<Stop>, connections: &TaskTracker) {
     let places = Arc::new(Semaphore::new(edge.settings().connections_max));
     loop {
         // Above the limit, clients wait in the listener's queue.

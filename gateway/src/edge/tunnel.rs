@@ -4,16 +4,22 @@
 //! stops: a client can open a new one, and waiting for it would only make the stop longer.
 
 use std::io;
-use std::time::Instant;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use futures::future::{Either, select};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::edge::client::ClientIo;
 use crate::edge::stop::Stage;
 use crate::edge::target::Admitted;
 use crate::edge::upstream::Busy;
+
+/// When one side has ended: the other is cut off after this.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The upstream's half of a tunnel, with the counts it holds.
 pub(crate) struct Tunnel {
@@ -40,8 +46,7 @@ impl Tunnel {
         let (mut bytes, mut moved) = (client.bytes(), Instant::now());
         loop {
             tokio::select! {
-                // Either side may go away at any time; that is how a tunnel ends.
-                _ended = &mut copy => break,
+                () = &mut copy => break,
                 () = cut.cancelled() => break,
                 closing = stage.wait_for(|stage| matches!(stage, Stage::Closing | Stage::Over)) => {
                     drop(closing);
@@ -60,17 +65,29 @@ impl Tunnel {
     }
 }
 
-async fn copy<S>(
-    io: &mut ClientIo<S>,
-    from_client: Bytes,
-    upstream: &mut TcpStream,
-    from_upstream: &[u8],
-) -> io::Result<()>
+/// Copies in both directions. A WebSocket has no half: when one side has ended, the other gets a moment to say its
+/// last words.
+async fn copy<S>(io: &mut ClientIo<S>, from_client: Bytes, upstream: &mut TcpStream, from_upstream: &[u8])
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    io.write_all(from_upstream).await?;
-    upstream.write_all(&from_client).await?;
-    copy_bidirectional(io, upstream).await?;
-    Ok(())
+    let (mut client_read, mut client_write) = tokio::io::split(io);
+    let (mut upstream_read, mut upstream_write) = upstream.split();
+    let up = pin!(pass_on(&from_client, &mut client_read, &mut upstream_write));
+    let down = pin!(pass_on(from_upstream, &mut upstream_read, &mut client_write));
+    // Either side may go away at any time, in any way; that is how a tunnel ends.
+    match select(up, down).await {
+        Either::Left((_ended, down)) => drop(timeout(LAST_WORDS, down).await),
+        Either::Right((_ended, up)) => drop(timeout(LAST_WORDS, up).await),
+    }
+}
+
+async fn pass_on<R, W>(early: &[u8], from: &mut R, to: &mut W) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    to.write_all(early).await?;
+    tokio::io::copy(from, to).await?;
+    to.shutdown().await
 }
