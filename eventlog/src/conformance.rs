@@ -5,5 +5,18 @@
 
 mod examples;
 pub mod log;
+pub mod logs;
+pub mod queue;
 
 pub use examples::{commit, commit_of, fresh_stream, released, taken};
+
+/// Makes a test of each named case of a suite.
+#[macro_export]
+macro_rules! cases {
+    ($suite:ident, $fixture:expr, $($case:ident),*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            $crate::conformance::$suite::$case($fixture).await;
+        }
+    )*};
+}

@@ -130,12 +130,14 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// It is damaged. It is left as it is.
-    #[error("{} is damaged: {problem}. Nothing was changed; restore it from a backup", path.display())]
+    #[error("{} is damaged: {problem}. Nothing was changed; {remedy}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// It cannot be written, or not even be read.
     #[error("open {}", path.display())]

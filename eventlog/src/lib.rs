@@ -23,6 +23,7 @@ pub mod queue;
 
 pub mod envelope;
 
+pub mod files;
 pub mod memory;
 pub mod sqlite;
 
@@ -33,7 +34,9 @@ pub mod faults;
 #[expect(clippy::unwrap_used, reason = "tests, that other crates' tests call")]
 pub mod conformance;
 
+mod board;
 mod bounded;
 mod chain;
+mod lines;
 mod lock;
 mod tail;

@@ -16,6 +16,25 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// The most lines that one [`LogStore::read`] answers with.
 pub const MAX_LINES: usize = 10_000;
 
+/// How much of a log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A build's log is cut when it has so many bytes.
+    pub build_bytes: u64,
+    /// Or so many lines.
+    pub build_lines: u64,
+    /// An application's log is kept in segments of about so many bytes;
+    pub segment_bytes: u64,
+    /// when there are more than so many, the oldest falls away.
+    pub segments: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { build_bytes: 10_000_000, build_lines: 100_000, segment_bytes: 5_000_000, segments: 4 }
+    }
+}
+
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogName {

@@ -3,5 +3,9 @@
 //! Commits go through the same [`crate::envelope`] as everywhere, so an event that cannot be stored fails here too.
 
 mod log;
+mod logs;
+mod queue;
 
 pub use log::MemoryLog;
+pub use logs::MemoryLogs;
+pub use queue::MemoryQueue;

@@ -4,7 +4,9 @@
 
 mod database;
 mod log;
+mod queue;
 mod read;
 mod write;
 
 pub use log::SqliteLog;
+pub use queue::SqliteQueue;

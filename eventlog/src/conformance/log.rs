@@ -66,14 +66,3 @@ macro_rules! log_suite {
         );
     };
 }
-
-/// Makes a test of each named case of a suite.
-#[macro_export]
-macro_rules! cases {
-    ($suite:ident, $fixture:expr, $($case:ident),*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $case() {
-            $crate::conformance::$suite::$case($fixture).await;
-        }
-    )*};
-}

@@ -33,6 +33,8 @@ pub(super) struct Format {
     pub(super) schema: &'static str,
     /// Whether a commit is on the disk before it is answered.
     pub(super) synchronous: SqliteSynchronous,
+    /// What to do when it is damaged.
+    pub(super) remedy: &'static str,
 }
 
 /// An open database.
@@ -59,11 +61,11 @@ impl Database {
             .busy_timeout(BUSY_LIMIT)
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(|source| failed(&path, source))?;
+        let mut connection = options.connect().await.map_err(|source| failed(&path, format, source))?;
         prepare(&mut connection, &path, format).await?;
         let size = std::fs::metadata(&path).map_err(|source| unusable(&path, source))?.len();
         if !was_closed && size <= CHECKED_BYTES_MAX {
-            check(&mut connection, &path).await?;
+            check(&mut connection, &path, format).await?;
         }
         // The name of a file that was just made is on the disk only when its directory is.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| unusable(dir, source))?;
@@ -73,7 +75,7 @@ impl Database {
 
 /// Looks at a file before `SQLite` does, which would write to it. Answers whether it was closed as it should be.
 fn inspect(path: &Path, format: &Format) -> Result<bool, OpenError> {
-    let damaged = |problem: String| OpenError::Damaged { path: path.into(), problem };
+    let damaged = |problem: String| damaged(path, format, problem);
     let wal = PathBuf::from(format!("{}-wal", path.display()));
     let was_closed = std::fs::metadata(wal).map_or(true, |wal| wal.len() == 0);
     let mut file = match File::open(path) {
@@ -119,13 +121,13 @@ async fn prepare(connection: &mut SqliteConnection, path: &Path, format: &Format
     )
     .fetch_one(&mut *connection)
     .await
-    .map_err(|source| failed(path, source))?;
+    .map_err(|source| failed(path, format, source))?;
     if tables == 0 && version == 0 {
-        let mut transaction = connection.begin().await.map_err(|source| failed(path, source))?;
+        let mut transaction = connection.begin().await.map_err(|source| failed(path, format, source))?;
         sqlx::raw_sql(format.schema)
             .execute(&mut *transaction)
             .await
-            .map_err(|source| failed(path, source))?;
+            .map_err(|source| failed(path, format, source))?;
         let marks = format!(
             "PRAGMA application_id = {}; PRAGMA user_version = {}",
             format.application, format.version
@@ -133,8 +135,8 @@ async fn prepare(connection: &mut SqliteConnection, path: &Path, format: &Format
         sqlx::raw_sql(sqlx::AssertSqlSafe(marks))
             .execute(&mut *transaction)
             .await
-            .map_err(|source| failed(path, source))?;
-        return transaction.commit().await.map_err(|source| failed(path, source));
+            .map_err(|source| failed(path, format, source))?;
+        return transaction.commit().await.map_err(|source| failed(path, format, source));
     }
     if application != format.application {
         return Err(OpenError::Foreign { path: path.into() });
@@ -145,12 +147,16 @@ async fn prepare(connection: &mut SqliteConnection, path: &Path, format: &Format
     Ok(())
 }
 
-async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+async fn check(connection: &mut SqliteConnection, path: &Path, format: &Format) -> Result<(), OpenError> {
     let problem: String = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_one(connection)
         .await
-        .map_err(|source| failed(path, source))?;
-    if problem == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.into(), problem }) }
+        .map_err(|source| failed(path, format, source))?;
+    if problem == "ok" { Ok(()) } else { Err(damaged(path, format, problem)) }
+}
+
+pub(super) fn damaged(path: &Path, format: &Format, problem: String) -> OpenError {
+    OpenError::Damaged { path: path.into(), problem, remedy: format.remedy }
 }
 
 fn unusable(path: &Path, source: std::io::Error) -> OpenError {
@@ -158,9 +164,9 @@ fn unusable(path: &Path, source: std::io::Error) -> OpenError {
 }
 
 /// What an error of `SQLite` means for whoever wants to open the file.
-pub(super) fn failed(path: &Path, source: sqlx::Error) -> OpenError {
+pub(super) fn failed(path: &Path, format: &Format, source: sqlx::Error) -> OpenError {
     if is_damage(&source) {
-        return OpenError::Damaged { path: path.into(), problem: source.to_string() };
+        return damaged(path, format, source.to_string());
     }
     OpenError::Unusable { path: path.into(), source: source.into() }
 }

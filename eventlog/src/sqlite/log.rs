@@ -19,12 +19,13 @@ use crate::sqlite::read;
 use crate::sqlite::write::{Request, Write, Writer};
 use crate::tail::{self, Pages};
 
-const FORMAT: Format = Format {
+pub(super) const FORMAT: Format = Format {
     name: "events.db",
     application: 0x5362_4c67, // "SbLg"
     version: 1,
     schema: include_str!("log.sql"),
     synchronous: SqliteSynchronous::Full,
+    remedy: "restore it from a backup",
 };
 /// How many appends may wait for the writer; the next one waits for a place.
 const WAITING_MAX: usize = 1024;

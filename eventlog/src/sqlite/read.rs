@@ -13,7 +13,8 @@ use crate::commit::{Hash, Head, RecordedCommit};
 use crate::envelope::{decode, hash_of};
 use crate::error::{OpenError, ReadError};
 use crate::log::{Filter, MAX_PAGE, Page, Slice};
-use crate::sqlite::database::{failed, is_damage};
+use crate::sqlite::database::{self, failed, is_damage};
+use crate::sqlite::log::FORMAT;
 
 /// How much of the log one page looks at, when a filter lets little through.
 const SCANNED_MAX: u64 = 100_000;
@@ -224,12 +225,12 @@ async fn check_dense(
 
 /// Checks the end of the log, where a crash would show, and answers with its last position.
 pub(super) async fn check_end(connection: &mut SqliteConnection, path: &Path) -> Result<Position, OpenError> {
-    let damaged = |problem: String| OpenError::Damaged { path: path.into(), problem };
+    let damaged = |problem: String| database::damaged(path, &FORMAT, problem);
     let (first, last): (Option<i64>, Option<i64>) =
         sqlx::query_as("SELECT (SELECT min(position) FROM commits), (SELECT max(position) FROM commits)")
             .fetch_one(&mut *connection)
             .await
-            .map_err(|source| failed(path, source))?;
+            .map_err(|source| failed(path, &FORMAT, source))?;
     let last = last.unwrap_or_default().cast_unsigned();
     if first.is_some_and(|first| first != 1) {
         return Err(damaged("the first commits are missing".to_owned()));
@@ -238,7 +239,7 @@ pub(super) async fn check_end(connection: &mut SqliteConnection, path: &Path) ->
     let sql = format!("SELECT {COLUMNS} FROM commits WHERE position > ? ORDER BY position");
     let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after.cast_signed()).fetch(&mut *connection);
     let mut count = 0;
-    while let Some(row) = rows.try_next().await.map_err(|source| failed(path, source))? {
+    while let Some(row) = rows.try_next().await.map_err(|source| failed(path, &FORMAT, source))? {
         let stored = Stored::from_row(&row).map_err(|err| damaged(err.to_string()))?;
         stored.check_bytes().map_err(|err| damaged(err.to_string()))?;
         count += 1;

@@ -4,5 +4,6 @@
 
 extern crate switchback_eventlog as eventlog;
 
+mod files;
 mod memory;
 mod sqlite;

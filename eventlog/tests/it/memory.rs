@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::stream::Position;
+use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
+use eventlog::conformance::logs::LIMITS;
 use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::SharedLog;
-use eventlog::memory::MemoryLog;
+use eventlog::logs::SharedLogs;
+use eventlog::memory::{MemoryLog, MemoryLogs, MemoryQueue};
+use eventlog::queue::SharedQueue;
 
 struct Memory(MemoryLog);
 
@@ -38,6 +42,37 @@ impl Fixture for Memory {
     }
 }
 
+struct Queue(MemoryQueue);
+
+#[async_trait]
+impl conformance::queue::Fixture for Queue {
+    fn queue(&self) -> SharedQueue {
+        Arc::new(self.0.clone())
+    }
+
+    /// Nothing to be done: leases are not given back, because nobody died.
+    async fn reopen(&mut self) {}
+}
+
+struct Logs(MemoryLogs);
+
+#[async_trait]
+impl conformance::logs::Fixture for Logs {
+    fn logs(&self) -> SharedLogs {
+        Arc::new(self.0.clone())
+    }
+
+    async fn reopen(&mut self) {}
+}
+
 mod log {
     eventlog::log_suite!(super::Memory(super::MemoryLog::new()));
+}
+
+mod queue {
+    eventlog::queue_suite!(super::Queue(super::MemoryQueue::new()));
+}
+
+mod logs {
+    eventlog::logs_suite!(super::Logs(super::MemoryLogs::new(super::LIMITS)));
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::stream::Position;
+use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
 use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::SharedLog;
-use eventlog::sqlite::SqliteLog;
+use eventlog::queue::SharedQueue;
+use eventlog::sqlite::{SqliteLog, SqliteQueue};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
@@ -66,6 +68,35 @@ impl Fixture for Sqlite {
     }
 }
 
+struct Queue {
+    dir: TempDir,
+    queue: Arc<SqliteQueue>,
+}
+
+impl Queue {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Arc::new(SqliteQueue::open(dir.path()).await.unwrap());
+        Self { dir, queue }
+    }
+}
+
+#[async_trait]
+impl conformance::queue::Fixture for Queue {
+    fn queue(&self) -> SharedQueue {
+        Arc::clone(&self.queue) as SharedQueue
+    }
+
+    async fn reopen(&mut self) {
+        self.queue.close().await;
+        self.queue = Arc::new(SqliteQueue::open(self.dir.path()).await.unwrap());
+    }
+}
+
 mod log {
     eventlog::log_suite!(super::Sqlite::new().await);
+}
+
+mod queue {
+    eventlog::queue_suite!(super::Queue::new().await);
 }
