@@ -1,8 +1,8 @@
 //! The edge proxy: takes HTTP from clients and passes it to the release that has the hostname.
 //!
-//! The owner writes the table while requests run; the edge reads it once per request. It keeps three promises: a
-//! swap of releases loses no request; a request is sent to an application at most once; and an application sees a
-//! request exactly as the edge has understood it, or not at all.
+//! The owner writes the table while requests run; the edge reads it once per request. It keeps three
+//! promises: a swap of releases loses no request; a request is sent to an application at most once; and an
+//! application sees a request exactly as the edge has understood it, or not at all.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -23,8 +23,9 @@
 //! # }
 //! ```
 //!
-//! Reading order: `listen` accepts, `connection` serves one client, `proxy` answers one request, with `table`,
-//! `target` and `upstream` to choose where, `link` to send, `body` and `passage` to carry the answer back.
+//! Reading order: `listen` accepts, `connection` serves one client, `proxy` answers one request, with
+//! `table`, `target` and `upstream` to choose where, `link` to send, `body` and `passage` to carry the answer
+//! back.
 
 use std::sync::Arc;
 
@@ -73,8 +74,8 @@ impl Edge {
         &self.table
     }
 
-    /// Serves a listener until `shutdown` is cancelled, and returns when its last connection is closed: within the
-    /// lame-duck time and the drain limit of the settings.
+    /// Serves a listener until `shutdown` is cancelled, and returns when its last connection is closed:
+    /// within the lame-duck time and the drain limit of the settings.
     ///
     /// As a lame duck it still accepts. Whoever hands the listener to a successor starts that one first.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {

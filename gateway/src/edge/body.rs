@@ -1,7 +1,8 @@
 //! Bodies on their way through: one piece at a time, counted, watched, never kept.
 //!
-//! A request body ends in a failure when it is over its limit or the client stalls. A response body carries what
-//! must live exactly as long as the answer: the connection to the upstream and the count of what is in flight.
+//! A request body ends in a failure when it is over its limit or the client stalls. A response body carries
+//! what must live exactly as long as the answer: the connection to the upstream and the count of what is in
+//! flight.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -253,8 +254,8 @@ impl Stream {
 
     /// The connection to the upstream is dropped: what is left of the answer must not reach another client.
     ///
-    /// hyper drops what it has not written yet when a body fails. So it gets one turn to write that first, and the
-    /// client sees as much of the answer as there was.
+    /// hyper drops what it has not written yet when a body fails. So it gets one turn to write that first,
+    /// and the client sees as much of the answer as there was.
     fn fail(
         &mut self,
         cx: &mut Context<'_>,

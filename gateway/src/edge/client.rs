@@ -16,7 +16,8 @@ use crate::edge::Edge;
 use crate::edge::stop::Stop;
 use crate::edge::tunnel::Tunnel;
 
-/// What is known of a client connection. Only its own task and its streams write here, so nothing is contended.
+/// What is known of a client connection. Only its own task and its streams write here, so nothing is
+/// contended.
 pub(crate) struct Client {
     pub(crate) edge: Arc<Edge>,
     pub(crate) stop: Arc<Stop>,
@@ -95,7 +96,8 @@ impl Drop for InRequest {
     }
 }
 
-/// The limits of a client connection, looked at once per tick: the fast path sets no timer and reads no clock.
+/// The limits of a client connection, looked at once per tick: the fast path sets no timer and reads no
+/// clock.
 pub(crate) struct Limits {
     /// HTTP/2 frames come at any time, so a byte does not begin a request there.
     bytes_begin_a_head: bool,
@@ -154,7 +156,8 @@ impl Limits {
     }
 }
 
-/// The client's end of the connection: it counts what moves, and gives back what was read to tell the protocol.
+/// The client's end of the connection: it counts what moves, and gives back what was read to tell the
+/// protocol.
 pub(crate) struct ClientIo<S> {
     stream: S,
     first: Bytes,

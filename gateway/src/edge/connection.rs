@@ -23,7 +23,8 @@ use crate::edge::stop::Stage;
 /// What an HTTP/2 client with prior knowledge sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// After an answer to a body that was not read: the client gets this long to stop sending and read the answer.
+/// After an answer to a body that was not read: the client gets this long to stop sending and read the
+/// answer.
 const LINGER: Duration = Duration::from_secs(3);
 
 /// A peer that answers no ping for this long is gone.

@@ -1,7 +1,8 @@
 //! What the edge answers when no application does: one status, one code, one small page per kind.
 //!
-//! The code stands in the header `Switchback-Error`, which an application cannot set: it is taken out of every
-//! answer that comes from behind. A page never shows an address inside, and nothing the client sent unescaped.
+//! The code stands in the header `Switchback-Error`, which an application cannot set: it is taken out of
+//! every answer that comes from behind. A page never shows an address inside, and nothing the client sent
+//! unescaped.
 
 use bytes::Bytes;
 use http::header::{

@@ -1,8 +1,9 @@
 //! Which headers pass the edge, in both directions.
 //!
-//! Headers that belong to one connection end here, with everything a `Connection` header names; only then are the
-//! edge's own `X-Forwarded-*` set, so that no client can have them taken out or put its own in their place. An
-//! application reads `X_Forwarded_For` as the same name (CGI, WSGI), so underscores do not help either.
+//! Headers that belong to one connection end here, with everything a `Connection` header names; only then are
+//! the edge's own `X-Forwarded-*` set, so that no client can have them taken out or put its own in their
+//! place. An application reads `X_Forwarded_For` as the same name (CGI, WSGI), so underscores do not help
+//! either.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
@@ -40,7 +41,8 @@ pub(crate) struct Forwarded {
     pub(crate) host: HeaderValue,
 }
 
-/// Whether the request asks for the only upgrade that passes: a WebSocket, by GET, over HTTP/1.1, without a body.
+/// Whether the request asks for the only upgrade that passes: a WebSocket, by GET, over HTTP/1.1, without a
+/// body.
 pub(crate) fn asks_for_websocket(
     method: &Method,
     version: Version,
@@ -61,8 +63,8 @@ pub(crate) fn agrees_to_websocket(status: StatusCode, headers: &HeaderMap) -> bo
 
 /// Whether `Transfer-Encoding`, where there is one, is `chunked` once and nothing else.
 ///
-/// Another coding would have to be forwarded with its name, and two proxies that read `gzip, chunked` differently
-/// are a way to smuggle a request.
+/// Another coding would have to be forwarded with its name, and two proxies that read `gzip, chunked`
+/// differently are a way to smuggle a request.
 pub(crate) fn framing_is_plain(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -131,8 +133,8 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .flat_map(|value| value.split(',').map(str::trim))
 }
 
-/// Takes out what `ends` names and what the `Connection` headers name. Most messages have neither, so the list of
-/// names is made only when there is something on it.
+/// Takes out what `ends` names and what the `Connection` headers name. Most messages have neither, so the
+/// list of names is made only when there is something on it.
 fn remove(headers: &mut HeaderMap, ends: impl Fn(&HeaderName) -> bool) {
     if !headers.keys().any(&ends) {
         return;

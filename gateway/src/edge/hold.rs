@@ -1,7 +1,7 @@
 //! Holding a request until its application accepts connections: it starts, restarts, or has no instance yet.
 //!
-//! Nothing of the request has been sent, so waiting is safe for every method. Each release has a limit of waiters,
-//! so that one application that is down cannot fill the edge with the requests for it.
+//! Nothing of the request has been sent, so waiting is safe for every method. Each release has a limit of
+//! waiters, so that one application that is down cannot fill the edge with the requests for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,8 +43,8 @@ impl<'a> Hold<'a> {
         })
     }
 
-    /// Waits until it is worth trying again: a route changed, the application accepted a connection, or some time
-    /// went by. `false`: the limit is over.
+    /// Waits until it is worth trying again: a route changed, the application accepted a connection, or some
+    /// time went by. `false`: the limit is over.
     pub(crate) async fn wait(&mut self, table: &Table, name: &str, tried: &Arc<Target>) -> bool {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {

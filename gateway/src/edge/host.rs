@@ -1,8 +1,8 @@
 //! The one hostname of a request: who it is for, by the strictest reading that clients still meet.
 //!
-//! The authority of the request line or of `:authority` wins over `Host`; two `Host` headers, none, or one with
-//! anything but a name and a port in it are refused, so that the edge and the application cannot read two
-//! different hosts out of one request.
+//! The authority of the request line or of `:authority` wins over `Host`; two `Host` headers, none, or one
+//! with anything but a name and a port in it are refused, so that the edge and the application cannot read
+//! two different hosts out of one request.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! One connection to an upstream, driven by the task whose request it carries.
 //!
-//! hyper's connection would usually run as a task of its own, which costs two wake-ups in another task per request.
-//! Here it is polled by whoever waits for its answer, and by nobody while it is idle in the pool; what happened to
-//! it meanwhile shows when it is polled next, before anything is written to it.
+//! hyper's connection would usually run as a task of its own, which costs two wake-ups in another task per
+//! request. Here it is polled by whoever waits for its answer, and by nobody while it is idle in the pool;
+//! what happened to it meanwhile shows when it is polled next, before anything is written to it.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -60,7 +60,8 @@ impl Link {
         Ok(Link { sender, connection, ended: false })
     }
 
-    /// Sends a request and waits for the head of the answer. Its body is read by polling it and [`Link::drive`].
+    /// Sends a request and waits for the head of the answer. Its body is read by polling it and
+    /// [`Link::drive`].
     ///
     /// Whoever waits must be woken now and then (see `Settings::tick`), or the watch sees nothing.
     pub(crate) async fn exchange(
@@ -96,8 +97,8 @@ impl Link {
         }
     }
 
-    /// Whether another request may be sent: the last one is wholly sent, its answer wholly read, and both sides
-    /// want to go on.
+    /// Whether another request may be sent: the last one is wholly sent, its answer wholly read, and both
+    /// sides want to go on.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.ended && self.sender.is_ready()
     }

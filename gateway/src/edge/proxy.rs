@@ -1,7 +1,7 @@
 //! The way of one request: check → route → (hold) → send → answer.
 //!
-//! A request is sent once. It goes to another connection or another upstream only while nothing of it has been
-//! written anywhere; after that, whatever happens is the answer.
+//! A request is sent once. It goes to another connection or another upstream only while nothing of it has
+//! been written anywhere; after that, whatever happens is the answer.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

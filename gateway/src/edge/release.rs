@@ -1,7 +1,7 @@
 //! One release of one service, as the edge sees it: how much is in flight to it, and whether it may still be.
 //!
-//! `Routed → Retired → Drained | Cut`. A release that is routed again while it is retired goes on; one that was cut
-//! never serves again, a new one of the same name is made in its place.
+//! `Routed → Retired → Drained | Cut`. A release that is routed again while it is retired goes on; one that
+//! was cut never serves again, a new one of the same name is made in its place.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -118,8 +118,8 @@ impl Release {
         &self.cut_token
     }
 
-    /// Waits until the release is neither routed nor in flight. When the limit is over first, what is still in
-    /// flight to a retired release is cut; a release that is still routed is left alone.
+    /// Waits until the release is neither routed nor in flight. When the limit is over first, what is still
+    /// in flight to a retired release is cut; a release that is still routed is left alone.
     pub(crate) async fn drained(&self, limit: Duration) -> bool {
         self.watched.store(true, Ordering::SeqCst);
         if tokio::time::timeout(limit, self.empty()).await.is_ok() {

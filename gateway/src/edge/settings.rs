@@ -27,8 +27,8 @@ pub struct Settings {
     pub answer_limit: Duration,
     /// A streamed answer or a tunnel on which nothing moves is cut after this time.
     pub quiet_limit: Duration,
-    /// Idle connections to upstreams are closed after this time. It must be shorter than the applications' own
-    /// keep-alive limit (gunicorn 2 s, Node 5 s), or a request meets a connection that is being closed.
+    /// Idle connections to upstreams are closed after this time. It must be shorter than the applications'
+    /// own keep-alive limit (gunicorn 2 s, Node 5 s), or a request meets a connection that is being closed.
     pub pool_idle_limit: Duration,
     /// Idle connections kept for one upstream.
     pub pool_idle_max: usize,

@@ -1,7 +1,8 @@
 //! How the edge stops without losing a request.
 //!
-//! `Serving → LameDuck → Closing → Over`, never back. As a lame duck it serves everything, new connections too, and
-//! tells each client not to come back on the same one. Closing, it accepts nothing and closes what is idle.
+//! `Serving → LameDuck → Closing → Over`, never back. As a lame duck it serves everything, new connections
+//! too, and tells each client not to come back on the same one. Closing, it accepts nothing and closes what
+//! is idle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

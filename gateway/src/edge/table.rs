@@ -1,8 +1,10 @@
-//! The routing table: hostname → release and upstreams, swapped by the hostname or as a whole while requests run.
+//! The routing table: hostname → release and upstreams, swapped by the hostname or as a whole while requests
+//! run.
 //!
-//! Drain must never read zero while a request is between "looked up" and "counted". So a request is counted under
-//! the same read lock that looks it up, and a route is replaced under the write lock: whoever was let in before the
-//! swap is counted when the swap is done, and nobody is let in after it. There is nothing to compare and repeat.
+//! Drain must never read zero while a request is between "looked up" and "counted". So a request is counted
+//! under the same read lock that looks it up, and a route is replaced under the write lock: whoever was let
+//! in before the swap is counted when the swap is done, and nobody is let in after it. There is nothing to
+//! compare and repeat.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,7 +22,8 @@ use crate::edge::target::{Admitted, Target};
 pub struct Route {
     /// The service, unique among all tenants.
     pub service: String,
-    /// The release of the service, such as `v3`. Hostnames of the same release share its connections and its drain.
+    /// The release of the service, such as `v3`. Hostnames of the same release share its connections and its
+    /// drain.
     pub release: String,
     /// The instances. None means that requests are held until there are some, or the hold limit is over.
     pub upstreams: Vec<SocketAddr>,
@@ -101,8 +104,9 @@ impl Table {
 
     /// Waits until no hostname has the release any more and nothing in flight goes to it; then `true`.
     ///
-    /// When the limit is over first, the streams and tunnels that are left are cut and the answer is `false`. They
-    /// end within moments after; what runs the release may be stopped. A release that is still routed is not cut.
+    /// When the limit is over first, the streams and tunnels that are left are cut and the answer is `false`.
+    /// They end within moments after; what runs the release may be stopped. A release that is still routed is
+    /// not cut.
     pub async fn drained(&self, service: &str, release: &str, limit: Duration) -> bool {
         let found = self.releases().named(service, release);
         futures::future::join_all(found.iter().map(|one| one.drained(limit)))
@@ -139,7 +143,8 @@ impl Table {
         }
     }
 
-    /// After a write: what lost its last hostname is retired, what is over is forgotten, who waits looks again.
+    /// After a write: what lost its last hostname is retired, what is over is forgotten, who waits looks
+    /// again.
     fn settle(&self, releases: &mut Releases, old: impl IntoIterator<Item = Arc<Target>>) {
         old.into_iter().for_each(|target| target.unlist());
         let lives = |release: &Arc<Release>| release.is_routed() || release.in_flight() > 0;

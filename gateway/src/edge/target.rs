@@ -32,8 +32,9 @@ impl Target {
         self.upstreams.iter().for_each(|upstream| upstream.unlist());
     }
 
-    /// The upstream to try next, by its index: one that has not just refused a connection before one that has,
-    /// then the one with the least in flight, then the one whose turn it is. `None`: all of them were tried.
+    /// The upstream to try next, by its index: one that has not just refused a connection before one that
+    /// has, then the one with the least in flight, then the one whose turn it is. `None`: all of them were
+    /// tried.
     pub(crate) fn choose(&self, tried: &[usize]) -> Option<usize> {
         let count = self.upstreams.len();
         if count == 1 {

@@ -1,7 +1,7 @@
 //! A WebSocket after its 101: two connections and the bytes between them.
 //!
-//! It ends when both sides have, when nothing moves for the quiet limit, when its release is cut, and when the edge
-//! stops: a client can open a new one, and waiting for it would only make the stop longer.
+//! It ends when both sides have, when nothing moves for the quiet limit, when its release is cut, and when
+//! the edge stops: a client can open a new one, and waiting for it would only make the stop longer.
 
 use std::io;
 use std::pin::pin;
@@ -31,7 +31,8 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Runs the tunnel to its end. `early` is what the client sent right behind its request; it goes on only now.
+    /// Runs the tunnel to its end. `early` is what the client sent right behind its request; it goes on only
+    /// now.
     pub(crate) async fn run<S>(mut self, mut io: ClientIo<S>, early: Bytes)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -65,8 +66,8 @@ impl Tunnel {
     }
 }
 
-/// Copies in both directions. A WebSocket has no half: when one side has ended, the other gets a moment to say its
-/// last words.
+/// Copies in both directions. A WebSocket has no half: when one side has ended, the other gets a moment to
+/// say its last words.
 async fn copy<S>(io: &mut ClientIo<S>, from_client: Bytes, upstream: &mut TcpStream, from_upstream: &[u8])
 where
     S: AsyncRead + AsyncWrite + Unpin,

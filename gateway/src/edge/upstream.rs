@@ -1,7 +1,8 @@
 //! One address of one release, with its idle connections.
 //!
-//! The pool belongs to the release, never to the address alone: an address that is given to another application
-//! later starts without connections. When the release no longer has the address, the pool is closed for good.
+//! The pool belongs to the release, never to the address alone: an address that is given to another
+//! application later starts without connections. When the release no longer has the address, the pool is
+//! closed for good.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -84,7 +85,8 @@ impl Upstream {
         self.routes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One route fewer has it. The last one closes the idle connections; those in use are closed when they come back.
+    /// One route fewer has it. The last one closes the idle connections; those in use are closed when they
+    /// come back.
     pub(crate) fn unlist(&self) {
         if self.routes.fetch_sub(1, Ordering::SeqCst) == 1 {
             let mut pool = self.pool();

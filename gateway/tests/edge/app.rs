@@ -1,5 +1,5 @@
-//! An application behind the edge, written on bare sockets: it answers byte by byte what the test wants, and keeps
-//! what it saw.
+//! An application behind the edge, written on bare sockets: it answers byte by byte what the test wants, and
+//! keeps what it saw.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,11 +48,12 @@ impl App {
         let task = tokio::spawn({
             let (seen, connections) = (Arc::clone(&seen), Arc::clone(&connections));
             async move {
-                let mut handling = JoinSet::new(); // Dropped with the task: an app that is killed is dead at once.
+                // Dropped with the task: an app that is killed is dead at once.
+                let mut handling = JoinSet::new();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     stream.set_nodelay(true).unwrap();
-                    let number = connections.fetch_add(1, Ordering::SeqCst) + 1;
+                    connections.fetch_add(1, Ordering::SeqCst);
                     handling.spawn(handle(Conn { stream, buffer: Vec::new(), seen: Arc::clone(&seen) }));
                 }
             }

@@ -10,8 +10,9 @@ async fn a_client_cannot_speak_for_the_edge() {
     let mut caller = site.caller().await;
     caller
         .send(
-            "GET / HTTP/1.1\r\nHost: A.test:8080\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\n\
-             X_Forwarded_For: 10.0.0.3\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: admin.test\r\n\
+            "GET / HTTP/1.1\r\nHost: A.test:8080\r\nX-Forwarded-For: 10.0.0.1\r\n\
+             X-Forwarded-For: 10.0.0.2\r\nX_Forwarded_For: 10.0.0.3\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-Host: admin.test\r\n\
              X-Forwarded-Port: 443\r\nX-Real-IP: 10.0.0.4\r\nForwarded: for=10.0.0.5\r\nX-Kept: 1\r\n\r\n",
         )
         .await;
@@ -34,8 +35,9 @@ async fn a_client_cannot_have_taken_out_what_the_edge_says() {
     let mut caller = site.caller().await;
     caller
         .send(
-            "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: x-forwarded-for, X-Forwarded-Host, host, content-length\r\n\
-             Connection: x-mine\r\nX-Mine: 1\r\nX-Forwarded-For: 10.0.0.1\r\nContent-Length: 2\r\n\r\nhi",
+            "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: x-forwarded-for, X-Forwarded-Host, host\r\n\
+             Connection: content-length, x-mine\r\nX-Mine: 1\r\n\
+             X-Forwarded-For: 10.0.0.1\r\nContent-Length: 2\r\n\r\nhi",
         )
         .await;
     assert_eq!(caller.answer().await.status, 200);

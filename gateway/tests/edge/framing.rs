@@ -7,7 +7,8 @@ use crate::app::{App, OK, header};
 use crate::caller::Answer;
 use crate::site::Site;
 
-/// Sends the bytes, reads that many answers, and then nothing more may come. Gives back what the application saw.
+/// Sends the bytes, reads that many answers, and then nothing more may come. Gives back what the application
+/// saw.
 async fn attack(bytes: &str, answers: usize) -> (Vec<Answer>, Vec<String>) {
     let app = App::answering(OK).await;
     let site = Site::of(&app).await;
@@ -59,7 +60,8 @@ async fn transfer_codings_but_chunked_are_refused() {
             .await;
     }
     is_refused(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n\
+         0\r\n\r\n",
     )
     .await;
     is_refused("POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
@@ -143,8 +145,8 @@ async fn the_authority_wins_over_host_and_replaces_it() {
 
 #[tokio::test]
 async fn bare_line_feeds_are_read_once_and_written_anew() {
-    // The parser takes a bare LF for the end of a line, as RFC 9112 §2.2 allows. What must not happen is that the
-    // application gets to read it once more.
+    // The parser takes a bare LF for the end of a line, as RFC 9112 §2.2 allows. What must not happen is that
+    // the application gets to read it once more.
     let (answers, seen) =
         attack("GET /x HTTP/1.1\nHost: a.test\nX-A: 1\n\nGET /y HTTP/1.1\r\nHost: b.test\r\n\r\n", 2).await;
     assert_eq!((answers[0].status, answers[1].status), (200, 404));
@@ -156,8 +158,8 @@ async fn bare_line_feeds_are_read_once_and_written_anew() {
 #[tokio::test]
 async fn trailers_end_at_the_edge() {
     let (answers, seen) = attack(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nTrailer: X-Real-IP\r\nTransfer-Encoding: chunked\r\n\r\n\
-         1\r\na\r\n0\r\nX-Real-IP: 10.0.0.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nTrailer: X-Real-IP\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Real-IP: 10.0.0.1\r\n\r\n",
         1,
     )
     .await;

@@ -1,7 +1,9 @@
 //! The edge proxy as clients and applications meet it: over sockets, byte by byte where it matters.
 //!
-//! `site` runs an edge, `app` is an application behind it, `caller` a client in front. Nothing here waits for a time:
-//! every wait is for a state, with a limit after which the test fails.
+//! `site` runs an edge, `app` is an application behind it, `caller` a client in front. Nothing here waits for
+//! a time: every wait is for a state, with a limit after which the test fails.
+
+#![cfg(test)] // For clippy: what the tests share may unwrap as well.
 
 mod app;
 mod caller;

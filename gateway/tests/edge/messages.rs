@@ -56,7 +56,10 @@ async fn answers_without_a_body_leave_the_connections_in_step() {
                 "HEAD /" => "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
                 "GET /204" => "HTTP/1.1 204 No Content\r\n\r\n",
                 "GET /304" => "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n",
-                "GET /100" => "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                "GET /100" => {
+                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+                     HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                }
                 _ => OK,
             })
             .await;

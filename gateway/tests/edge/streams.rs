@@ -26,8 +26,11 @@ async fn events_arrive_one_by_one() {
             let next = Arc::clone(&next);
             async move {
                 conn.request().await;
-                conn.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-                    .await;
+                conn.write(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                     Transfer-Encoding: chunked\r\n\r\n",
+                )
+                .await;
                 for number in 0..5 {
                     next.acquire().await.unwrap().forget();
                     conn.write(format!("9\r\ndata: {number}\n\n\r\n")).await;
