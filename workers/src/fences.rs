@@ -3,7 +3,7 @@
 //! They are kept in memory: a worker of an earlier process of the platform is dead, and so is all that it
 //! started.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use domain::deployment::step::{Fence, Step};
@@ -11,10 +11,13 @@ use domain::id::DeploymentId;
 
 use crate::key::StepKey;
 
+/// How many steps are remembered. The ids of deployments begin with their time, so the oldest go first: they are over.
+const REMEMBERED: usize = 10_000;
+
 /// The highest fence of each step.
 #[derive(Debug, Default)]
 pub struct Fences {
-    highest: Mutex<HashMap<(DeploymentId, Step), Fence>>,
+    highest: Mutex<BTreeMap<(DeploymentId, Step), Fence>>,
 }
 
 /// A worker whose step is in the hands of another by now.
@@ -37,6 +40,9 @@ impl Fences {
             return Err(Fenced { step: key.step });
         }
         *seen = key.fence;
+        if highest.len() > REMEMBERED {
+            highest.pop_first();
+        }
         Ok(())
     }
 
@@ -65,5 +71,19 @@ mod tests {
         assert!(fences.enter(key(Step::Build, 2)).is_err());
         fences.forget(DeploymentId(Uuid::nil()));
         assert!(fences.enter(key(Step::Build, 1)).is_ok());
+    }
+
+    #[test]
+    fn only_the_newest_deployments_are_remembered() {
+        let fences = Fences::default();
+        let key = |number, fence| {
+            let deployment = DeploymentId(Uuid::from_u128(number));
+            StepKey { deployment, step: Step::Build, fence: Fence(fence) }
+        };
+        for number in 0..=REMEMBERED as u128 {
+            assert!(fences.enter(key(number, 2)).is_ok());
+        }
+        assert!(fences.enter(key(1, 1)).is_err());
+        assert!(fences.enter(key(0, 1)).is_ok());
     }
 }

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::key::StepKey;
 use crate::output::Output;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fake;
+pub mod process;
+
 /// What an instance or a release command is given.
 #[derive(Clone, Debug)]
 pub struct Environment {

@@ -163,8 +163,8 @@ mod tests {
     fn a_line_at_the_limit_is_kept_and_one_above_is_cut() {
         let most = MAX_LINE_BYTES - CUT.len();
         let whole = "x".repeat(most);
-        assert_eq!(lines(&[whole.as_bytes(), b"\n"]), [whole.clone()]);
-        assert_eq!(lines(&[whole.as_bytes(), b"\r\n"]), [whole.clone()]);
+        assert_eq!(lines(&[whole.as_bytes(), b"\n"]), [whole.as_str()]);
+        assert_eq!(lines(&[whole.as_bytes(), b"\r\n"]), [whole.as_str()]);
         let cut = lines(&[whole.as_bytes(), b"yy", b"zzz\nnext\n"]);
         assert_eq!(cut, [format!("{whole}{CUT}"), "next".to_owned()]);
         assert_eq!(cut[0].len(), MAX_LINE_BYTES);

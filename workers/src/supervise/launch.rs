@@ -54,10 +54,12 @@ fn become_program(launch: &Launch) -> Refusal {
     command.env_clear().envs(&launch.environment).current_dir(&launch.directory);
     let error = command.exec(); // Returns only when it failed.
     let file = file.display().to_string();
-    match error.kind() {
-        io::ErrorKind::NotFound => Refusal::NoInterpreter { program, file },
-        io::ErrorKind::PermissionDenied => Refusal::NotExecutable { program, file },
-        _ => Refusal::Failed { program, reason: error.to_string() },
+    if error.kind() == io::ErrorKind::NotFound {
+        Refusal::NoInterpreter { program, file }
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        Refusal::NotExecutable { program, file }
+    } else {
+        Refusal::Failed { program, reason: error.to_string() }
     }
 }
 

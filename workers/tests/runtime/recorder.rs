@@ -1,30 +1,41 @@
 //! A log store in memory, whose readers wait for a line.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::id::DeploymentId;
 use eventlog::error::StoreError;
 use eventlog::logs::{Channel, Line, LogName, LogStore, NewLine};
 use futures::stream::{self, BoxStream, StreamExt};
+use switchback_workers::output::Output;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use switchback_workers::output::Output;
 
-/// How long anything may take before a test fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+use crate::installation::LIMIT;
 
 #[derive(Default)]
 pub(crate) struct Recorder {
     lines: Mutex<Vec<NewLine>>,
+    count: AtomicUsize,
+    /// Whether only the last line is kept.
+    counts: bool,
     grown: Notify,
 }
 
 impl Recorder {
     /// A recorder, and an output into it. The output is at its end when the task is.
     pub(crate) fn start() -> (Arc<Self>, Output, JoinHandle<()>) {
-        let recorder = Arc::new(Self::default());
+        Self::begin(Self::default())
+    }
+
+    /// A recorder that keeps only the last line.
+    pub(crate) fn counting() -> (Arc<Self>, Output, JoinHandle<()>) {
+        Self::begin(Self { counts: true, ..Self::default() })
+    }
+
+    fn begin(recorder: Self) -> (Arc<Self>, Output, JoinHandle<()>) {
+        let recorder = Arc::new(recorder);
         let log = LogName::Build(DeploymentId(uuid::Uuid::nil()));
         let (output, store) = Output::to(recorder.clone(), log, "test");
         (recorder, output, tokio::spawn(store))
@@ -32,6 +43,11 @@ impl Recorder {
 
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().iter().map(|line| line.text.clone()).collect()
+    }
+
+    /// How many lines there were.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     pub(crate) fn channels(&self) -> Vec<(Channel, String)> {
@@ -59,7 +75,14 @@ impl Recorder {
 #[async_trait]
 impl LogStore for Recorder {
     async fn append(&self, _: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
-        self.lines.lock().unwrap().extend(lines);
+        self.count.fetch_add(lines.len(), Ordering::Relaxed);
+        let mut kept = self.lines.lock().unwrap();
+        kept.extend(lines);
+        if self.counts {
+            let last = kept.len().saturating_sub(1);
+            kept.drain(..last);
+        }
+        drop(kept);
         self.grown.notify_waiters();
         Ok(())
     }

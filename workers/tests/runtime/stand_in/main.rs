@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+mod platform;
 mod programs;
 
 fn main() -> ExitCode {
@@ -10,6 +11,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["supervise", ..] => switchback_workers::supervise::main(),
+        ["platform", installation, rest @ ..] => platform::run(installation, rest),
         ["program", name, rest @ ..] => programs::run(name, rest),
         _ => ExitCode::from(64),
     }

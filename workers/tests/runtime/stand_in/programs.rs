@@ -21,13 +21,14 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
         ("directory", []) => std::env::current_dir().and_then(|path| say(&path.display().to_string())),
         ("flood", [count]) => flood(count.parse().unwrap_or_default()),
         ("sleep", []) => forever(),
-        ("stubborn", []) => stubborn(),
+        ("stubborn", _) => stubborn(),
         ("graceful", []) => graceful(),
-        ("nohup", [rest @ ..]) => detached(rest, false),
-        ("daemon", [rest @ ..]) => detached(rest, true),
-        ("family", []) => family(),
+        ("nohup", rest) => detached(rest, false),
+        ("daemon", rest) => detached(rest, true),
+        ("family", [tag, rest @ ..]) => family(tag, rest.contains(&"hidden")).and_then(|()| stubborn()),
+        ("leave", [tag]) => family(tag, true),
         ("orphans", [count]) => orphans(count.parse().unwrap_or_default()),
-        ("listen", [rest @ ..]) => listen(rest.first().copied()),
+        ("listen", rest) => listen(rest.first().copied()),
         ("eat", [megabytes]) => eat(megabytes.parse().unwrap_or_default()),
         ("touch", [file, rest @ ..]) => touch(file, rest.contains(&"wait")),
         _ => return ExitCode::from(64),
@@ -57,7 +58,7 @@ fn forever() -> io::Result<()> {
 fn end_by(number: &str) -> io::Result<()> {
     let signal = match number {
         "9" => Signal::KILL,
-        "11" => Signal::SEGV,
+        "6" => Signal::ABORT,
         _ => Signal::TERM,
     };
     kill_process(getpid(), signal)?;
@@ -121,14 +122,14 @@ fn detached(words: &[&str], hides: bool) -> io::Result<()> {
     say("detached")
 }
 
-/// Everything that tries to get away, at once; none of it ends when asked to.
-fn family() -> io::Result<()> {
-    let mut children = vec![];
-    children.push(itself(&["stubborn"])?.spawn()?);
-    children.push(itself(&["stubborn"])?.process_group(0).spawn()?);
-    children.push(itself(&["nohup", "stubborn"])?.spawn()?);
-    children.push(itself(&["daemon", "stubborn"])?.spawn()?);
-    stubborn()
+/// Everything that tries to get away, at once; none of it ends when asked to. The tag is among their arguments.
+fn family(tag: &str, hides: bool) -> io::Result<()> {
+    itself(&["stubborn", tag])?.spawn()?;
+    itself(&["stubborn", tag])?.process_group(0).spawn()?;
+    itself(&["nohup", "stubborn", tag])?.spawn()?.wait()?;
+    let last = if hides { "daemon" } else { "nohup" };
+    itself(&[last, "stubborn", tag])?.spawn()?.wait()?;
+    Ok(())
 }
 
 /// Starts processes that end after their parents have.
