@@ -1,0 +1,205 @@
+//! Building a projection beside the live one, and swapping it in.
+//!
+//! While it is built, queries see what was live before, as far as that had come; when nothing was, they are told that
+//! it is not built yet. The swap is one transaction: no query sees an empty or half-built table.
+
+use std::time::Duration;
+
+use domain::stream::Position;
+use eventlog::crash_point;
+use eventlog::log::{Filter, MAX_PAGE, Page};
+use tokio::time::sleep;
+use tracing::info;
+
+use super::checkpoint::{self, Checkpoint, Line, beside};
+use super::{Projector, ProjectorError, apply};
+use crate::projection::Projection;
+use crate::store::{Class, ReadStore, Select, Transaction, classify};
+
+/// How long readers are left alone after they kept a swap waiting.
+const SWAP_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a projection needs.
+pub(super) enum Prepared {
+    /// Nothing: it is live.
+    Live(Line),
+    /// To be built. What queries see until then is as of `live`.
+    Building { line: Line, live: Position },
+}
+
+/// Finds out how a projection stands, and makes the tables of one that is to be built. A build that was interrupted
+/// goes on; one of a version that nobody wants any more is thrown away.
+pub(super) async fn prepare(store: &ReadStore, projection: Projection) -> Result<Prepared, ProjectorError> {
+    let mut transaction = store.begin().await?;
+    let known = checkpoint::of(&mut transaction, projection.name).await?;
+    let live = known.iter().find(|checkpoint| checkpoint.state == "live");
+    let building = known.iter().find(|checkpoint| checkpoint.state == "building");
+    let is_wanted = |checkpoint: &&Checkpoint| checkpoint.version == projection.version;
+    let prepared = if let Some(live) = live.filter(is_wanted) {
+        if let Some(building) = building {
+            throw_away(&mut transaction, building).await?;
+        }
+        let (generation, position) = (live.generation, live.position);
+        Prepared::Live(Line { projection, generation, is_building: false, position })
+    } else {
+        let shown = live.map_or(Position::ZERO, |live| live.position);
+        let line = if let Some(building) = building.filter(is_wanted) {
+            let (generation, position) = (building.generation, building.position);
+            Line { projection, generation, is_building: true, position }
+        } else {
+            if let Some(building) = building {
+                throw_away(&mut transaction, building).await?;
+            }
+            let last = known.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or(0);
+            begin(&mut transaction, projection, last + 1).await?
+        };
+        Prepared::Building { line, live: shown }
+    };
+    // Whoever starts tries again what was stopped.
+    let forget = Select::unscoped("UPDATE projections SET error = NULL, error_position = NULL")
+        .with("WHERE name = ? AND error IS NOT NULL", [projection.name.into()]);
+    transaction.execute(forget).await?;
+    transaction.commit().await?;
+    Ok(prepared)
+}
+
+async fn begin(
+    transaction: &mut Transaction,
+    projection: Projection,
+    generation: i64,
+) -> Result<Line, sqlx::Error> {
+    let line = Line { projection, generation, is_building: true, position: Position::ZERO };
+    for table in projection.tables {
+        transaction.create(table, &line.name_of(table)).await?;
+    }
+    let statement = Select::unscoped(
+        "INSERT INTO projections (name, state, generation, version, tables, position) VALUES",
+    );
+    let values = [
+        projection.name.into(),
+        generation.into(),
+        projection.version.into(),
+        line.table_names().into(),
+        0_i64.into(),
+    ];
+    transaction.execute(statement.with("(?, 'building', ?, ?, ?, ?)", values)).await?;
+    Ok(line)
+}
+
+async fn throw_away(transaction: &mut Transaction, building: &Checkpoint) -> Result<(), sqlx::Error> {
+    for table in building.tables.split(' ') {
+        transaction.drop_table(&beside(table, building.generation)).await?;
+    }
+    let statement = Select::unscoped("DELETE FROM projections").with(
+        "WHERE name = ? AND generation = ?",
+        [building.name.clone().into(), building.generation.into()],
+    );
+    transaction.execute(statement).await.map(|_| ())
+}
+
+impl Projector {
+    /// Builds projections until they have caught up with the log, and swaps them in. Returns them as live ones.
+    pub(super) async fn build(&self, mut lines: Vec<Line>) -> Result<Vec<Line>, ProjectorError> {
+        let mut live = vec![];
+        while !lines.is_empty() {
+            self.build_to_the_end(&mut lines).await?;
+            let mut ahead = vec![];
+            for line in lines {
+                match swap(&self.store, line).await? {
+                    Ok(line) => {
+                        let name = line.projection.name;
+                        info!(projection = name, "projection {name} is built up to {}", line.position);
+                        self.board.live(&line);
+                        live.push(line);
+                    }
+                    Err(line) => ahead.push(line),
+                }
+            }
+            lines = ahead;
+        }
+        Ok(live)
+    }
+
+    /// The next page is read while one is written.
+    async fn build_to_the_end(&self, lines: &mut Vec<Line>) -> Result<(), ProjectorError> {
+        let Some(from) = lines.iter().map(|line| line.position).min() else { return Ok(()) };
+        let mut page = self.page(from).await?;
+        while !page.commits.is_empty() && !lines.is_empty() {
+            let write = async { apply::apply(&self.store, lines, &page.commits).await };
+            let (next, poisoned) = tokio::try_join!(self.page(page.reached), write)?;
+            self.stop(poisoned).await?;
+            for line in lines.iter() {
+                self.board.built(line);
+            }
+            page = next;
+        }
+        Ok(())
+    }
+
+    async fn page(&self, after: Position) -> Result<Page, ProjectorError> {
+        Ok(self.log.read_all(after, &Filter::all(), MAX_PAGE).await?)
+    }
+}
+
+/// Swaps a projection in. Gives it back when what is live is ahead of it: another projector still writes that.
+async fn swap(store: &ReadStore, line: Line) -> Result<Result<Line, Line>, ProjectorError> {
+    loop {
+        match try_swap(store, &line).await {
+            Ok(Swap::Done) => return Ok(Ok(Line { is_building: false, ..line })),
+            Ok(Swap::Behind) => return Ok(Err(line)),
+            Ok(Swap::Lost) => return Err(ProjectorError::Fenced),
+            Err(error) if is_lock(&error) => sleep(SWAP_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A reader was longer in a table than the swap waits. The lock is asked for anew, so that readers get their turn.
+fn is_lock(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    classify(error) == Class::Away && matches!(code.as_deref(), Some("55P03" | "40P01"))
+}
+
+/// What came of trying to swap.
+enum Swap {
+    Done,
+    /// What is live is further: there is more to build.
+    Behind,
+    /// What was built is not ours any more.
+    Lost,
+}
+
+async fn try_swap(store: &ReadStore, line: &Line) -> Result<Swap, sqlx::Error> {
+    let name = || line.projection.name.into();
+    let mut transaction = store.begin().await?;
+    let known = checkpoint::of(&mut transaction, line.projection.name).await?;
+    let live = known.iter().find(|checkpoint| checkpoint.state == "live");
+    let leave = Select::unscoped("DELETE FROM projections")
+        .with("WHERE name = ? AND state = 'live' AND position <= ?", [name(), line.position.into()]);
+    if transaction.execute(leave).await? == 0 && live.is_some() {
+        transaction.rollback().await?;
+        return Ok(Swap::Behind);
+    }
+    let show = Select::unscoped("UPDATE projections SET state = 'live'").with(
+        "WHERE name = ? AND generation = ? AND position = ? AND state = 'building'",
+        [name(), line.generation.into(), line.position.into()],
+    );
+    if transaction.execute(show).await? == 0 {
+        transaction.rollback().await?;
+        return Ok(Swap::Lost);
+    }
+    let old: Vec<&str> = live.map_or(vec![], |live| live.tables.split_whitespace().collect());
+    for table in &old {
+        transaction.lock(table).await?;
+    }
+    for table in &old {
+        transaction.drop_table(table).await?;
+    }
+    for table in line.projection.tables {
+        transaction.rename(&line.name_of(table), table.name).await?;
+    }
+    crash_point!("projector.before_swap");
+    transaction.commit().await?;
+    crash_point!("projector.after_swap");
+    Ok(Swap::Done)
+}
