@@ -1,7 +1,8 @@
 //! The work queue as it stands in memory: which items wait, which are leased, which are parked.
 //!
-//! An item is in one place: `waiting → leased → waiting | parked | gone`. The adapter in memory is this and nothing else;
-//! the one on `SQLite` also writes down what changed. No lease outlives the process: whoever held it died with it.
+//! An item is in one place: `waiting → leased → waiting | parked | gone`. The adapter in memory is this and
+//! nothing else; the one on `SQLite` also writes down what changed. No lease outlives the process: whoever
+//! held it died with it.
 
 mod lane;
 
@@ -18,7 +19,8 @@ use crate::board::lane::Lane;
 use crate::error::StoreError;
 use crate::queue::{Item, Lease};
 
-/// A worker that waits for an item looks again after this at the latest: the clock of the machine may have been set.
+/// A worker that waits for an item looks again after this at the latest: the clock of the machine may have
+/// been set.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// An item, and how it stands.
@@ -188,8 +190,8 @@ impl Board {
     }
 }
 
-/// A worker that waits. It may be the only one that knows when the next item is due, so when it goes, with an item or
-/// because it was dropped, another is woken to look.
+/// A worker that waits. It may be the only one that knows when the next item is due, so when it goes, with an
+/// item or because it was dropped, another is woken to look.
 struct Turn(Arc<Notify>);
 
 impl Drop for Turn {

@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 /// Keeps at least the `limit` entries used last, and at most twice as many.
 ///
-/// Two generations: what is used goes to the young one; when that is full, it becomes the old one, and what the old one
-/// had is forgotten.
+/// Two generations: what is used goes to the young one; when that is full, it becomes the old one, and what
+/// the old one had is forgotten.
 #[derive(Debug)]
 pub(crate) struct Bounded<K, V> {
     limit: usize,

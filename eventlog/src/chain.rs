@@ -1,4 +1,5 @@
-//! The chain of commits in a stream: each begins at the version where the one before it ended, and carries its hash.
+//! The chain of commits in a stream: each begins at the version where the one before it ended, and carries
+//! its hash.
 //!
 //! A hole or a changed byte breaks it, whichever engine lost or changed it.
 
@@ -8,8 +9,8 @@ use crate::bounded::Bounded;
 use crate::commit::{Hash, Head, RecordedCommit};
 use crate::error::ReadError;
 
-/// How many streams a reader of all of them remembers the ends of. Of a stream that was forgotten the next commit is
-/// taken as it comes.
+/// How many streams a reader of all of them remembers the ends of. Of a stream that was forgotten the next
+/// commit is taken as it comes.
 const STREAMS_MAX: usize = 20_000;
 
 /// The version before a commit's first event.

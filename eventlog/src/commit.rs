@@ -8,7 +8,8 @@ use domain::event::Event;
 use domain::id::{CommandId, CommitId, CorrelationId, EventId};
 use domain::stream::{Position, Recorded, StreamId, Version};
 
-/// The most that one commit may take, encoded, in bytes. NATS takes messages of 1 MiB unless it is set otherwise.
+/// The most that one commit may take, encoded, in bytes. NATS takes messages of 1 MiB unless it is set
+/// otherwise.
 pub const MAX_COMMIT_BYTES: usize = 768 * 1024;
 
 /// SHA-256 of a commit as it is stored; of an empty stream, zeros.

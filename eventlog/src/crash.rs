@@ -1,9 +1,9 @@
 //! Places where a kill matters, each with a name, so that a test can kill there.
 //!
-//! `crash_point!("step.after_intent", step)` does nothing unless the environment variable `SWITCHBACK_CRASH` names it:
-//! `SWITCHBACK_CRASH=step.after_intent/build:2` ends the process with SIGKILL the second time it is passed with that
-//! detail. Only debug builds have them. Names are literals, so that a test finds all of them by reading the sources.
-//! (The idea is `SQLite`'s and `sled`'s: notes/reliability.md §2.2.)
+//! `crash_point!("step.after_intent", step)` does nothing unless the environment variable `SWITCHBACK_CRASH`
+//! names it: `SWITCHBACK_CRASH=step.after_intent/build:2` ends the process with SIGKILL the second time it is
+//! passed with that detail. Only debug builds have them. Names are literals, so that a test finds all of them
+//! by reading the sources. (The idea is `SQLite`'s and `sled`'s: notes/reliability.md §2.2.)
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};

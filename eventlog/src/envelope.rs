@@ -1,7 +1,7 @@
 //! The stored form of a commit: a batch of `CloudEvents` 1.0 in JSON, one for each event.
 //!
-//! The hash of a commit is taken over these bytes as they are stored; they are never written a second time from what
-//! was read. Reading is strict about what is needed and ignores attributes that it does not know.
+//! The hash of a commit is taken over these bytes as they are stored; they are never written a second time
+//! from what was read. Reading is strict about what is needed and ignores attributes that it does not know.
 
 use std::borrow::Cow;
 
@@ -37,8 +37,8 @@ pub struct Encoded {
     pub version: Version,
 }
 
-/// One event, as it stands in the batch. The names are those of the `CloudEvents` specification and of our extensions,
-/// which may have only small letters and digits.
+/// One event, as it stands in the batch. The names are those of the `CloudEvents` specification and of our
+/// extensions, which may have only small letters and digits.
 #[derive(Serialize, Deserialize)]
 struct CloudEvent<'a> {
     #[serde(borrow)]
@@ -156,9 +156,8 @@ pub fn hash_of(payload: &[u8]) -> Hash {
 
 /// Reads a stored commit, which has to have the hash `wanted` when that is known.
 ///
-/// # Errors
-/// [`ReadError::Damaged`] when it does not have the form that [`encode`] gives, or another hash; [`ReadError::Decode`]
-/// when an event is of a newer version of the program.
+/// # Errors [`ReadError::Damaged`] when it does not have the form that [`encode`] gives, or another hash;
+/// [`ReadError::Decode`] when an event is of a newer version of the program.
 pub fn decode(position: Position, payload: &[u8], wanted: Option<Hash>) -> Result<RecordedCommit, ReadError> {
     let damaged = |problem: String| ReadError::Damaged { position, problem };
     let hash = hash_of(payload);

@@ -102,7 +102,11 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it, or this one has it already.
-    #[error("{} is in use by process {}; only one process at a time can have a data directory", path.display(), Pid(*pid))]
+    #[error(
+        "{} is in use by process {}; only one process at a time can have a data directory",
+        path.display(),
+        Pid(*pid)
+    )]
     InUse {
         /// What is in use.
         path: PathBuf,

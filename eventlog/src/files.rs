@@ -1,7 +1,8 @@
 //! The log store in files: one directory for each log, in it segments of one JSON object a line.
 //!
-//! Lines survive a kill of the process; they are not forced to the disk, so a power cut may take the last seconds. A
-//! line that was half written is taken off when the log is opened again. The log of events needs none of this.
+//! Lines survive a kill of the process; they are not forced to the disk, so a power cut may take the last
+//! seconds. A line that was half written is taken off when the log is opened again. The log of events needs
+//! none of this.
 
 mod log;
 mod segment;

@@ -1,5 +1,5 @@
-//! What every log store does with a line: cut it where it is too long, end a log that is too long, follow one that
-//! grows.
+//! What every log store does with a line: cut it where it is too long, end a log that is too long, follow one
+//! that grows.
 
 use std::collections::VecDeque;
 

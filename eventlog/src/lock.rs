@@ -1,7 +1,7 @@
 //! One process at a time: a lock file that is locked as long as its holder lives, and says who that is.
 //!
-//! The kernel drops the lock when the process ends, however it ends. The file itself stays; what is in it means nothing
-//! while nobody holds the lock.
+//! The kernel drops the lock when the process ends, however it ends. The file itself stays; what is in it
+//! means nothing while nobody holds the lock.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -35,7 +35,8 @@ impl FileLock {
             }
             Err(errno) => return Err(unusable(errno.into())),
         }
-        // Only for the words of the error above: a full disk does not keep a process from reading what it has.
+        // Only for the words of the error above: a full disk does not keep a process from reading what it
+        // has.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())

@@ -57,8 +57,8 @@ pub struct Slice {
 pub struct Page {
     /// Commits that the filter lets through, oldest first.
     pub commits: Vec<RecordedCommit>,
-    /// Up to where the log was looked at: where the next page begins. Beyond the last commit's position when the
-    /// filter left some out.
+    /// Up to where the log was looked at: where the next page begins. Beyond the last commit's position when
+    /// the filter left some out.
     pub reached: Position,
 }
 
@@ -85,8 +85,8 @@ pub trait EventLog: Send + Sync {
     /// [`ReadError`].
     async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, ReadError>;
 
-    /// Commits of all streams after a position: first those there are, then each as it comes, without a gap and without
-    /// a repetition between the two. Ends only with an error.
+    /// Commits of all streams after a position: first those there are, then each as it comes, without a gap
+    /// and without a repetition between the two. Ends only with an error.
     async fn subscribe(
         &self,
         after: Position,

@@ -96,14 +96,15 @@ pub struct Line {
 /// The log store.
 #[async_trait]
 pub trait LogStore: Send + Sync {
-    /// Adds lines to a log. When the log is at its limit, a build's log is cut (one line says so, the rest is dropped)
-    /// and an application's log loses its oldest lines.
+    /// Adds lines to a log. When the log is at its limit, a build's log is cut (one line says so, the rest is
+    /// dropped) and an application's log loses its oldest lines.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn append(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError>;
 
-    /// Lines after a number, oldest first, at most `limit` ([`MAX_LINES`] at most). A log nobody wrote is empty.
+    /// Lines after a number, oldest first, at most `limit` ([`MAX_LINES`] at most). A log nobody wrote is
+    /// empty.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -115,8 +116,8 @@ pub trait LogStore: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn last(&self, log: LogName, count: usize) -> Result<Vec<Line>, StoreError>;
 
-    /// Lines after a number, first those there are, then each as it comes. A reader that is slower than the log gets
-    /// what is still kept; numbers show what it missed.
+    /// Lines after a number, first those there are, then each as it comes. A reader that is slower than the
+    /// log gets what is still kept; numbers show what it missed.
     async fn follow(&self, log: LogName, after: u64) -> BoxStream<'static, Result<Line, StoreError>>;
 
     /// Removes a log.

@@ -1,6 +1,7 @@
 //! The log, the queue and the log store in memory, for tests: gone with the process.
 //!
-//! Commits go through the same [`crate::envelope`] as everywhere, so an event that cannot be stored fails here too.
+//! Commits go through the same [`crate::envelope`] as everywhere, so an event that cannot be stored fails
+//! here too.
 
 mod log;
 mod logs;

@@ -11,8 +11,8 @@ use crate::error::StoreError;
 /// A piece of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// What it is known by: letters, digits, `-`, `_` and `/`, at most 200 of them. While an item of this id is in the
-    /// queue (waiting, leased or parked), another is not added.
+    /// What it is known by: letters, digits, `-`, `_` and `/`, at most 200 of them. While an item of this id
+    /// is in the queue (waiting, leased or parked), another is not added.
     pub id: String,
     /// Which workers it is for: letters and digits.
     pub lane: String,
@@ -42,8 +42,8 @@ pub trait WorkQueue: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn enqueue(&self, item: &Item) -> Result<bool, StoreError>;
 
-    /// Waits for an item of a lane and leases it for `period`; when that is over and the lease was not extended, another
-    /// worker gets it. Dropping the future loses nothing.
+    /// Waits for an item of a lane and leases it for `period`; when that is over and the lease was not
+    /// extended, another worker gets it. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -91,8 +91,8 @@ pub trait WorkQueue: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn clear(&self) -> Result<(), StoreError>;
 
-    /// The position up to which the router has turned events into items; zero when it never has. It is kept together
-    /// with the items, so that losing them loses it too.
+    /// The position up to which the router has turned events into items; zero when it never has. It is kept
+    /// together with the items, so that losing them loses it too.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -1,5 +1,5 @@
-//! Following a log that can be read in pages: what there is, then what comes, from one place only, so that there is no
-//! seam between the two where something could be lost or come twice.
+//! Following a log that can be read in pages: what there is, then what comes, from one place only, so that
+//! there is no seam between the two where something could be lost or come twice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

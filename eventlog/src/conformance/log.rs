@@ -24,8 +24,8 @@ pub trait Fixture: Send + Sync {
     /// Ends every process that has the log open, as far as the adapter can have it, and opens it again.
     async fn reopen(&mut self);
 
-    /// The same log, where the answers to some appends get lost on the way: those of `every`-th, after the append was
-    /// done or before it, as it comes.
+    /// The same log, where the answers to some appends get lost on the way: those of `every`-th, after the
+    /// append was done or before it, as it comes.
     async fn losing_answers(&self, every: u32) -> SharedLog;
 
     /// Makes the log hold other bytes at a position than were written.

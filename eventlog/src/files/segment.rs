@@ -41,7 +41,8 @@ impl Segment {
     }
 }
 
-/// Where a reader is: before the line `number`, which begins at `offset` of the segment that begins with line `segment`.
+/// Where a reader is: before the line `number`, which begins at `offset` of the segment that begins with line
+/// `segment`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor {
     number: u64,

@@ -60,7 +60,8 @@ impl MemoryLog {
         Self { shared: Arc::new(Shared { state: Mutex::default(), grown }) }
     }
 
-    /// Changes the stored bytes of a commit, as a broken disk would. For tests of what is found when it is read.
+    /// Changes the stored bytes of a commit, as a broken disk would. For tests of what is found when it is
+    /// read.
     pub fn tamper(&self, position: Position, change: impl FnOnce(&mut Vec<u8>)) {
         let index = usize::try_from(position.0).unwrap_or(usize::MAX).wrapping_sub(1);
         if let Some(stored) = self.shared.lock().commits.get_mut(index) {
@@ -68,7 +69,8 @@ impl MemoryLog {
         }
     }
 
-    /// Takes a commit out of its stream, as a log that lost it would. For tests of what is found when it is read.
+    /// Takes a commit out of its stream, as a log that lost it would. For tests of what is found when it is
+    /// read.
     pub fn lose(&self, position: Position) {
         let mut state = self.shared.lock();
         for indexes in state.streams.values_mut() {

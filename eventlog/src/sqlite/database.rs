@@ -1,6 +1,7 @@
 //! A database file of ours: who may open it, which format it has, and whether it is whole.
 //!
-//! What is found wrong is refused and left as it is. A file is never repaired, replaced or made anew in silence.
+//! What is found wrong is refused and left as it is. A file is never repaired, replaced or made anew in
+//! silence.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -15,8 +16,8 @@ use crate::lock::FileLock;
 
 /// How long a statement waits for a lock that somebody else has, such as a backup or a person with `sqlite3`.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
-/// After a crash a database up to this size is checked as a whole (about 100 ms). Of a larger one only the end is:
-/// `SQLite` recovers it by its own log, and what is damaged is found when it is read.
+/// After a crash a database up to this size is checked as a whole (about 100 ms). Of a larger one only the
+/// end is: `SQLite` recovers it by its own log, and what is damaged is found when it is read.
 const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER: usize = 100;
@@ -73,7 +74,8 @@ impl Database {
     }
 }
 
-/// Looks at a file before `SQLite` does, which would write to it. Answers whether it was closed as it should be.
+/// Looks at a file before `SQLite` does, which would write to it. Answers whether it was closed as it should
+/// be.
 fn inspect(path: &Path, format: &Format) -> Result<bool, OpenError> {
     let damaged = |problem: String| damaged(path, format, problem);
     let wal = PathBuf::from(format!("{}-wal", path.display()));
@@ -116,7 +118,8 @@ fn inspect(path: &Path, format: &Format) -> Result<bool, OpenError> {
 /// Checks whose file it is, and makes an empty one ours.
 async fn prepare(connection: &mut SqliteConnection, path: &Path, format: &Format) -> Result<(), OpenError> {
     let (application, version, tables): (i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), \
+        "SELECT (SELECT application_id FROM pragma_application_id), \
+         (SELECT user_version FROM pragma_user_version), \
          (SELECT count(*) FROM sqlite_schema)",
     )
     .fetch_one(&mut *connection)
@@ -178,8 +181,8 @@ pub(super) fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(CORRUPT | NOT_A_DATABASE))
 }
 
-/// Whether an error says that something was to be written and it is not known whether it was: then the file may hold
-/// it after a crash, though it is not seen now.
+/// Whether an error says that something was to be written and it is not known whether it was: then the file
+/// may hold it after a crash, though it is not seen now.
 pub(super) fn is_doubtful(error: &sqlx::Error) -> bool {
     const IO_ERROR: i32 = 10;
     primary_code(error).is_none_or(|code| code == IO_ERROR)

@@ -33,8 +33,8 @@ const WAITING_MAX: usize = 1024;
 const READERS_MAX: u32 = 4;
 const READER_WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The event log in one file. One task writes, in groups: the appends that came while the last group was written are
-/// the next group, and are answered when it is on the disk.
+/// The event log in one file. One task writes, in groups: the appends that came while the last group was
+/// written are the next group, and are answered when it is on the disk.
 pub struct SqliteLog {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,

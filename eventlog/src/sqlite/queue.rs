@@ -1,8 +1,8 @@
 //! The work queue in one file.
 //!
-//! The queue itself stands in memory ([`crate::board`]); the file is for the next process. What changes is written down
-//! in groups, and whoever changed it waits for that, except a worker that gets an item: of an item that was given out
-//! a moment before a crash, at worst one delivery is not counted.
+//! The queue itself stands in memory ([`crate::board`]); the file is for the next process. What changes is
+//! written down in groups, and whoever changed it waits for that, except a worker that gets an item: of an
+//! item that was given out a moment before a crash, at worst one delivery is not counted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ const FORMAT: Format = Format {
     synchronous: SqliteSynchronous::Normal,
     remedy: "remove it; it is made again from the event log",
 };
-/// After a group could not be written, the next try waits this long, unless somebody asks for something sooner.
+/// After a group could not be written, the next try waits this long, unless somebody asks for something
+/// sooner.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The work queue in one file.

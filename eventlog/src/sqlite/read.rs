@@ -83,7 +83,8 @@ fn uuid(bytes: Vec<u8>) -> Uuid {
     bytes.try_into().map(Uuid::from_bytes).unwrap_or_default()
 }
 
-/// A column's value. Text is taken as bytes where bytes are asked for: what is no UTF-8 any more is found by its hash.
+/// A column's value. Text is taken as bytes where bytes are asked for: what is no UTF-8 any more is found by
+/// its hash.
 fn column<'r, T: sqlx::Decode<'r, Sqlite>>(
     row: &'r SqliteRow,
     index: usize,
@@ -105,8 +106,8 @@ fn unreadable(position: Position) -> impl Fn(sqlx::Error) -> ReadError {
     }
 }
 
-/// The events of a stream after a version. The commit that ends there or before is looked at too, because the next one
-/// carries its hash.
+/// The events of a stream after a version. The commit that ends there or before is looked at too, because the
+/// next one carries its hash.
 pub(super) async fn stream(
     readers: &SqlitePool,
     stream: &StreamId,
@@ -194,7 +195,8 @@ fn select(after: Position, upper: Position, filter: &Filter, limit: usize) -> Qu
     query
 }
 
-/// Checks that no position is missing between `after` and where the page ends, also among what the filter left out.
+/// Checks that no position is missing between `after` and where the page ends, also among what the filter
+/// left out.
 async fn check_dense(
     readers: &SqlitePool,
     after: Position,

@@ -1,7 +1,7 @@
 //! Writing the log: one task, which writes in groups what many have asked for.
 //!
-//! Only this task writes, so what it knows of the ends of streams is true as long as it lives. Nobody is answered before
-//! the group is on the disk.
+//! Only this task writes, so what it knows of the ends of streams is true as long as it lives. Nobody is
+//! answered before the group is on the disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -188,14 +188,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing of a group was written, as far as can be seen. When the disk failed while it was written, it may be
-    /// there after a crash all the same: then nothing more is written, because what follows would stand on it.
+    /// Nothing of a group was written, as far as can be seen. When the disk failed while it was written, it
+    /// may be there after a crash all the same: then nothing more is written, because what follows would
+    /// stand on it.
     async fn fail(&mut self, group: Group, source: sqlx::Error) {
         let is_doubtful = is_doubtful(&source);
         let source = Arc::new(source);
         if is_doubtful {
-            error!(error = %source, "the event log stopped writing, because the disk failed; start the server again");
-            self.broken = Some(format!("the disk failed, and nothing is written since: {source}"));
+            let reason = format!("the disk failed, and nothing is written since: {source}");
+            error!(error = %source, "the event log stopped writing: {reason}; start the server again");
+            self.broken = Some(reason);
         } else {
             warn!(error = %source, "a group of {} commits was not written", group.rows.len());
         }
@@ -261,8 +263,8 @@ async fn find_end(connection: &mut SqliteConnection, stream: &StreamId) -> Resul
     row.as_ref().map_or(Ok(End { head: Head::EMPTY, commit: None }), end)
 }
 
-/// The first commit of a stream that ends after a version: the one that an append which expected that version made, if
-/// there was one.
+/// The first commit of a stream that ends after a version: the one that an append which expected that version
+/// made, if there was one.
 async fn find_next(
     connection: &mut SqliteConnection,
     stream: &StreamId,

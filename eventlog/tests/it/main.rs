@@ -4,6 +4,8 @@
 
 extern crate switchback_eventlog as eventlog;
 
+mod disk;
 mod files;
 mod memory;
 mod sqlite;
+mod writer;

@@ -1,5 +1,8 @@
 //! The adapters on SQLite.
 
+mod disaster;
+mod open;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

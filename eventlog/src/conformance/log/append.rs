@@ -182,9 +182,8 @@ pub async fn the_largest_commit_is_taken_and_a_larger_one_is_refused(fixture: im
     let overhead = crate::envelope::encode(&commit(stream, ""), &Head::EMPTY).unwrap().payload.len();
     let largest = "x".repeat(MAX_COMMIT_BYTES - overhead);
     let error = log.append(&commit(stream, &format!("{largest}x")), Head::EMPTY).await.unwrap_err();
-    assert!(
-        matches!(error, AppendError::TooLarge { size, most: MAX_COMMIT_BYTES, .. } if size == MAX_COMMIT_BYTES + 1)
-    );
+    let AppendError::TooLarge { size, most, .. } = error else { panic!("{error:?}") };
+    assert_eq!((size, most), (MAX_COMMIT_BYTES + 1, MAX_COMMIT_BYTES));
     let head = log.append(&commit(stream, &largest), Head::EMPTY).await.unwrap();
     let slice = log.read(&stream, Version::ZERO).await.unwrap();
     assert_eq!((slice.head, &slice.events[0].event), (head, &taken(&largest)));
