@@ -2,6 +2,9 @@
 //!
 //! A released event is never edited: a change is a new version with an upcaster ([`crate::upcast`]).
 
+pub mod compatibility;
+pub mod schema;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -115,6 +118,12 @@ impl Event {
             AggregateKind::Claim => from_value(event_type, &name, data).map(Self::Claim),
         }
     }
+}
+
+/// The names of all event types there are, as this version writes them. Made from the types, so none is missing.
+#[must_use]
+pub fn all_types() -> Vec<String> {
+    schema::all().into_keys().collect()
 }
 
 /// The parts of a type's name: aggregate, event, version.

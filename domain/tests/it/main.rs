@@ -5,3 +5,5 @@ extern crate switchback_domain as domain;
 
 mod limits;
 mod parsing;
+mod samples;
+mod schema;
