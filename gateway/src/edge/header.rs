@@ -110,6 +110,11 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Turns the application's headers into those of the answer that goes to the client.
 pub(crate) fn forward_answer(headers: &mut HeaderMap, websocket: bool) {
+    // Chunks win over a length, as they did when the body was read; the length must not go on as if it were
+    // true.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     remove(headers, |name| ends_at_the_edge(name) || *name == SWITCHBACK_ERROR);
     if websocket {
         headers.insert(CONNECTION, KEYWORD_UPGRADE);

@@ -188,3 +188,71 @@ impl Releases {
         self.current.values().chain(&self.cut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn route(release: usize) -> Route {
+        Route { service: "shop".into(), release: format!("v{release}"), upstreams: vec![] }
+    }
+
+    /// What was seen of the race: a thread that is between look-up and count when the drain reads zero.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_is_let_in_to_a_release_that_is_drained() {
+        const SWAPS: usize = 2_000;
+        let (table, drained) = (Arc::new(Table::default()), Arc::new(AtomicUsize::new(0)));
+        let over = Arc::new(AtomicBool::new(false));
+        table.set("a.test", route(1));
+        let requests: Vec<_> = (0..3)
+            .map(|_| {
+                let (table, drained, over) = (Arc::clone(&table), Arc::clone(&drained), Arc::clone(&over));
+                std::thread::spawn(move || {
+                    while !over.load(Ordering::SeqCst) {
+                        let admitted = table.admit("a.test").unwrap();
+                        let number: usize = admitted.target().route.release[1..].parse().unwrap();
+                        assert!(number > drained.load(Ordering::SeqCst), "v{number} was drained already");
+                    }
+                })
+            })
+            .collect();
+        for number in 1..=SWAPS {
+            table.set("a.test", route(number + 1));
+            assert!(table.drained("shop", &format!("v{number}"), Duration::from_secs(10)).await);
+            drained.store(number, Ordering::SeqCst);
+        }
+        over.store(true, Ordering::SeqCst);
+        requests.into_iter().for_each(|request| request.join().unwrap());
+        assert_eq!((table.in_flight_total(), table.releases().current.len()), (0, 1));
+    }
+
+    #[test]
+    fn hostnames_of_a_release_share_it_and_its_upstreams() {
+        let table = Table::default();
+        let route = Route { upstreams: vec![([127, 0, 0, 1], 1).into()], ..route(1) };
+        table.replace_all([("a.test".into(), route.clone()), ("b.test".into(), route.clone())]);
+        table.set("c.test", route);
+        let targets = ["a.test", "b.test", "c.test"].map(|name| Arc::clone(&table.routes()[name]));
+        assert!(targets.iter().all(|target| Arc::ptr_eq(&target.release, &targets[0].release)));
+        assert!(targets.iter().all(|target| Arc::ptr_eq(&target.upstreams[0], &targets[0].upstreams[0])));
+        table.replace_all([]);
+        assert!(targets[0].upstreams[0].is_closed());
+        assert!(!targets[0].release.is_routed());
+    }
+
+    #[test]
+    fn a_route_that_stays_the_same_is_not_replaced() {
+        let table = Table::default();
+        table.set("a.test", route(1));
+        let before = Arc::clone(&table.routes()["a.test"]);
+        table.set("A.test", route(1));
+        table.replace_all([("a.test".into(), route(1))]);
+        assert!(table.has("a.test", &before));
+        assert!(before.release.is_routed());
+        table.set("a.test", route(2));
+        assert!(!table.has("a.test", &before));
+        assert!(!before.release.is_routed());
+    }
+}

@@ -1,7 +1,10 @@
 //! The table of framing attacks: a request that two readers could read in two ways reaches no application, or
 //! reaches it in the one way the edge has read it.
 
+use std::sync::Arc;
+
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use crate::app::{App, OK, header};
 use crate::caller::Answer;
@@ -165,4 +168,59 @@ async fn trailers_end_at_the_edge() {
     .await;
     assert_eq!(answers[0].status, 200);
     assert!(!seen[0].to_lowercase().contains("x-real-ip"));
+}
+
+#[tokio::test]
+async fn an_answer_with_length_and_chunks_is_read_as_chunks_by_both() {
+    let app = App::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    )
+    .await;
+    let site = Site::of(&app).await;
+    let mut caller = site.caller().await;
+    for _ in 0..2 {
+        let answer = caller.get("/").await;
+        assert_eq!((answer.text(), answer.header("content-length")), ("hello", None));
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_an_answer_are_nobodys_answer() {
+    for poison in ["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", "x"] {
+        let app = App::answering(format!("{OK}{poison}")).await;
+        let site = Site::of(&app).await;
+        let mut caller = site.caller().await;
+        for round in 1..=5 {
+            assert_eq!(caller.get("/").await.text(), "ok");
+            assert_eq!(app.connections(), round, "the connection was used again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_nobody_asked_for_on_an_idle_connection_is_nobodys_answer() {
+    let (said, say) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let app = App::new({
+        let (said, say) = (Arc::clone(&said), Arc::clone(&say));
+        move |mut conn| {
+            let (said, say) = (Arc::clone(&said), Arc::clone(&say));
+            async move {
+                conn.request().await;
+                conn.write(OK).await;
+                say.acquire().await.unwrap().forget();
+                conn.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 6\r\n\r\npoison").await;
+                said.add_permits(1);
+                conn.request().await;
+            }
+        }
+    })
+    .await;
+    let site = Site::of(&app).await;
+    let mut caller = site.caller().await;
+    for _ in 0..5 {
+        assert_eq!(caller.post("/", "hi").await.text(), "ok");
+        say.add_permits(1);
+        said.acquire().await.unwrap().forget();
+    }
+    assert_eq!((app.seen().len(), app.connections()), (5, 5));
 }
