@@ -1,5 +1,5 @@
-//! Writes `schemas/`: the JSON Schema of every event type, and a sample of it. With `--check`, says what is not as it
-//! must be. `cargo xtask schemas [--check]` calls it.
+//! Writes `schemas/`: the JSON Schema of every event type, and a sample of it. With `--check`, says what is
+//! not as it must be. `cargo xtask schemas [--check]` calls it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 

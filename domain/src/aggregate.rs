@@ -7,7 +7,8 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::stream::AggregateKind;
 
-/// A thing with a stream of its own: its state is the fold of its events, and only its own commands make new ones.
+/// A thing with a stream of its own: its state is the fold of its events, and only its own commands make new
+/// ones.
 ///
 /// The default value is the state before the first event.
 pub trait Aggregate: Default + Clone + Debug + PartialEq + Send + Sync + 'static {

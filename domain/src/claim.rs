@@ -1,7 +1,7 @@
 //! A claim: one key, one owner. It makes a slug, a service's name or a hostname unique.
 //!
-//! `Free → Held → Free → …`. A key never has two owners: the stream of a claim is the key itself, and taking it is an
-//! append to that stream.
+//! `Free → Held → Free → …`. A key never has two owners: the stream of a claim is the key itself, and taking
+//! it is an append to that stream.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ use crate::id::{EnvironmentId, OrganizationId};
 use crate::rejection::{self, Kind};
 use crate::stream::{AggregateKind, StreamId};
 
-/// How long an owner that was not created yet keeps what it claimed. A creation takes milliseconds; whoever has not
-/// finished after this has died on the way.
+/// How long an owner that was not created yet keeps what it claimed. A creation takes milliseconds; whoever
+/// has not finished after this has died on the way.
 pub const GRACE: TimeDelta = TimeDelta::minutes(1);
 
 /// What can be claimed.
@@ -49,7 +49,8 @@ pub enum Key {
 }
 
 impl Key {
-    /// The stream of the claim. Its id is the first half of a SHA-256 over the key, so equal keys have one stream.
+    /// The stream of the claim. Its id is the first half of a SHA-256 over the key, so equal keys have one
+    /// stream.
     #[must_use]
     pub fn stream(&self) -> StreamId {
         let organization = match self {

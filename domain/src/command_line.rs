@@ -1,9 +1,10 @@
-//! A command as people write it in a Procfile or in `switchback.toml`, turned into argument lists. No shell is involved.
+//! A command as people write it in a Procfile or in `switchback.toml`, turned into argument lists. No shell
+//! is involved.
 //!
-//! Of a shell's language it knows what such lines really use: words, quotes, `$NAME`, `${NAME}`, `${NAME:-default}`,
-//! `NAME=value` in front, `cd DIR`, `exec`, and `&&`. Pipes, redirections, globs, `;` and substitutions are refused
-//! with the advice to put them into a script. Quoting follows POSIX.1-2017 §2.2, expansion §2.6.2 without splitting:
-//! a value with spaces stays one argument.
+//! Of a shell's language it knows what such lines really use: words, quotes, `$NAME`, `${NAME}`,
+//! `${NAME:-default}`, `NAME=value` in front, `cd DIR`, `exec`, and `&&`. Pipes, redirections, globs, `;` and
+//! substitutions are refused with the advice to put them into a script. Quoting follows POSIX.1-2017 §2.2,
+//! expansion §2.6.2 without splitting: a value with spaces stays one argument.
 
 mod lexer;
 
@@ -36,7 +37,8 @@ pub enum InvalidCommand {
     TooLong,
     /// Something that only a shell could carry out.
     #[error(
-        "`{line}` uses `{found}`, which needs a shell; commands are run without one, so put it into a script and run that (such as `./start.sh`)"
+        "`{line}` uses `{found}`, which needs a shell; commands are run without one, so put it into a \
+         script and run that (such as `./start.sh`)"
     )]
     NeedsShell {
         /// The command.
@@ -75,8 +77,8 @@ impl CommandLine {
         &self.0
     }
 
-    /// The programs to be started one after the other, each only when the one before succeeded, with `variables`
-    /// filled in. A name that is not among them is empty.
+    /// The programs to be started one after the other, each only when the one before succeeded, with
+    /// `variables` filled in. A name that is not among them is empty.
     #[must_use]
     pub fn invocations(&self, variables: &BTreeMap<String, String>) -> Vec<Invocation> {
         let tokens = tokens(&self.0).expect("it was found sound when it was made");

@@ -1,7 +1,8 @@
 //! A deployment: one attempt to make something of a service run.
 //!
-//! `Absent → Running → Live → Over`, or `Running (→ Stopping) → Undoing → Over`. A deployment that is over never
-//! changes again; one that does not come to its end leaves nothing behind; one that went live is never cancelled.
+//! `Absent → Running → Live → Over`, or `Running (→ Stopping) → Undoing → Over`. A deployment that is over
+//! never changes again; one that does not come to its end leaves nothing behind; one that went live is never
+//! cancelled.
 
 pub mod step;
 
@@ -332,7 +333,8 @@ pub enum Rejection {
     Over,
     /// Its traffic moves or has moved.
     #[error(
-        "the deployment has gone live and cannot be cancelled; `switchback rollback` brings the release before back"
+        "the deployment has gone live and cannot be cancelled; `switchback rollback` brings the release \
+         before back"
     )]
     WentLive,
     /// The worker is not the one that has the work in hand.

@@ -15,7 +15,8 @@ use crate::{claim, deployment, organization, project, service, upcast, user};
 /// What all type names begin with.
 pub const TYPE_PREFIX: &str = "dev.switchback";
 
-/// The version that every event type has today. An event whose form changes gets its own entry in [`crate::upcast`].
+/// The version that every event type has today. An event whose form changes gets its own entry in
+/// [`crate::upcast`].
 pub const CURRENT_VERSION: u32 = 1;
 
 /// An event of any aggregate.
@@ -120,7 +121,8 @@ impl Event {
     }
 }
 
-/// The names of all event types there are, as this version writes them. Made from the types, so none is missing.
+/// The names of all event types there are, as this version writes them. Made from the types, so none is
+/// missing.
 #[must_use]
 pub fn all_types() -> Vec<String> {
     schema::all().into_keys().collect()
@@ -145,8 +147,8 @@ fn to_value(event: &impl Serialize) -> Value {
 fn from_value<E: DeserializeOwned>(event_type: &str, name: &str, data: Value) -> Result<E, DecodeError> {
     let tagged = Value::Object(Map::from_iter([(name.to_owned(), data)]));
     serde_json::from_value(tagged).map_err(|source| {
-        // Serde says only in words that it does not know the event itself; within the data the same words mean that the
-        // data is wrong.
+        // Serde says only in words that it does not know the event itself; within the data the same words
+        // mean that the data is wrong.
         if source.to_string().starts_with(&format!("unknown variant `{name}`")) {
             DecodeError::UnknownType(event_type.to_owned())
         } else {

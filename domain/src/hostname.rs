@@ -17,7 +17,8 @@ pub struct Hostname(String);
 /// A text that is no hostname.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a hostname; it has labels of 1 to 63 small letters, digits and `-`, parted by dots, 253 characters at most"
+    "`{0}` is not a hostname; it has labels of 1 to 63 small letters, digits and `-`, parted by dots, \
+     253 characters at most"
 )]
 pub struct InvalidHostname(pub String);
 
@@ -25,8 +26,8 @@ pub struct InvalidHostname(pub String);
 pub const MAIN_ENVIRONMENT: &str = "production";
 
 impl Hostname {
-    /// The name that a service has from the beginning: `web.shop.localhost`, or `web.staging.shop.localhost` in an
-    /// environment other than production. Unambiguous, because no part can contain a dot.
+    /// The name that a service has from the beginning: `web.shop.localhost`, or `web.staging.shop.localhost`
+    /// in an environment other than production. Unambiguous, because no part can contain a dot.
     #[must_use]
     pub fn of_service(
         service: &ServiceName,

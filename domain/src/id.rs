@@ -1,7 +1,8 @@
-//! Identifiers: one type for each kind of thing, so that a project can never be passed where a service is wanted.
+//! Identifiers: one type for each kind of thing, so that a project can never be passed where a service is
+//! wanted.
 //!
-//! All are UUIDs (version 7 when they are made, so that they sort by age). They are never capabilities: knowing one
-//! gives no right to anything.
+//! All are UUIDs (version 7 when they are made, so that they sort by age). They are never capabilities:
+//! knowing one gives no right to anything.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +15,8 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+            Serialize, Deserialize, JsonSchema,
         )]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
@@ -87,6 +89,7 @@ id!(
 );
 
 impl OrganizationId {
-    /// The scope of what belongs to the installation and to no organisation: users, e-mail addresses, hostnames.
+    /// The scope of what belongs to the installation and to no organisation: users, e-mail addresses,
+    /// hostnames.
     pub const PLATFORM: Self = Self(Uuid::nil());
 }

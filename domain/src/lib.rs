@@ -1,10 +1,12 @@
-//! What Switchback is, without anything of the world in it: aggregates, their rules, and what follows from what.
+//! What Switchback is, without anything of the world in it: aggregates, their rules, and what follows from
+//! what.
 //!
-//! No I/O, no clock, no randomness: time and identifiers come in with the command or its [`context::Context`].
+//! No I/O, no clock, no randomness: time and identifiers come in with the command or its
+//! [`context::Context`].
 //!
-//! Read in this order: [`aggregate`] (how state, commands and events hang together), [`stream`] (where events stand),
-//! [`service`] and [`deployment`] (the two that matter most), [`rollback`] (the past made current), [`saga`] (what is
-//! to be done next).
+//! Read in this order: [`aggregate`] (how state, commands and events hang together), [`stream`] (where events
+//! stand), [`service`] and [`deployment`] (the two that matter most), [`rollback`] (the past made current),
+//! [`saga`] (what is to be done next).
 
 pub mod aggregate;
 pub mod context;

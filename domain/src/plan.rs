@@ -1,6 +1,7 @@
 //! What is to be done with the files of a revision: how they are installed, built and started.
 //!
-//! Found by looking at the files, or said in `switchback.toml`; recorded in an event before anything of it is done.
+//! Found by looking at the files, or said in `switchback.toml`; recorded in an event before anything of it is
+//! done.
 
 use std::fmt;
 

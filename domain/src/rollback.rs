@@ -1,4 +1,5 @@
-//! The past made current: what a service was at some moment, found by replay, and what bringing it back would change.
+//! The past made current: what a service was at some moment, found by replay, and what bringing it back would
+//! change.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;

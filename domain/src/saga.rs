@@ -1,7 +1,7 @@
 //! What is to be done next, as a pure function of what is: the deciding half of the sagas.
 //!
-//! A saga reacts to a *state*, not to an event: events only say when to look. So an event that comes twice, late or
-//! not at all changes nothing, and starting again from the first position is the same as going on
+//! A saga reacts to a *state*, not to an event: events only say when to look. So an event that comes twice,
+//! late or not at all changes nothing, and starting again from the first position is the same as going on
 //! (`docs/decisions/0004-sagas-react-to-states.md`). The other half, in `workers/`, carries effects out.
 
 pub mod deployment;

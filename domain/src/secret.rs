@@ -18,7 +18,8 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value. Only for the keyring, the environment of a process, and an answer that someone asked to see.
+    /// The value. Only for the keyring, the environment of a process, and an answer that someone asked to
+    /// see.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,7 +1,8 @@
-//! A service: one program in one environment; its configuration, its releases, and whose turn it is to deploy.
+//! A service: one program in one environment; its configuration, its releases, and whose turn it is to
+//! deploy.
 //!
-//! `Absent → Active → Deleted`. Never do two deployments have the turn at once, never is a release's number used
-//! twice, and never does traffic go to a release that was not cut here.
+//! `Absent → Active → Deleted`. Never do two deployments have the turn at once, never is a release's number
+//! used twice, and never does traffic go to a release that was not cut here.
 
 pub mod release;
 

@@ -54,7 +54,8 @@ pub enum InvalidSource {
     Protocol(String),
     /// A password in an address would end up in the log.
     #[error(
-        "the repository's address contains a password or token; leave it out, since addresses are recorded for ever"
+        "the repository's address contains a password or token; leave it out, since addresses are \
+         recorded for ever"
     )]
     Password,
     /// Too long.
@@ -92,7 +93,8 @@ impl Rejection for InvalidSource {
     }
 }
 
-/// The address of a repository: parsed and put together anew, so nothing of the text reaches git as it was written.
+/// The address of a repository: parsed and put together anew, so nothing of the text reaches git as it was
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -201,7 +203,8 @@ impl fmt::Display for RepositoryUrl {
     }
 }
 
-/// The name of a branch, a tag, or a revision in full or shortened; the rules are those of `git check-ref-format`.
+/// The name of a branch, a tag, or a revision in full or shortened; the rules are those of `git
+/// check-ref-format`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]

@@ -154,7 +154,8 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+            Serialize, Deserialize, JsonSchema,
         )]
         #[serde(transparent)]
         pub struct $name(pub u64);
@@ -200,7 +201,8 @@ pub struct Recorded<E = Event> {
     pub position: Position,
     /// The commit it came with.
     pub commit: CommitId,
-    /// When it was decided, by the clock of the server that decided. Informational: order is by position only.
+    /// When it was decided, by the clock of the server that decided. Informational: order is by position
+    /// only.
     pub at: DateTime<Utc>,
     /// Who did it.
     pub actor: Actor,

@@ -1,7 +1,8 @@
 //! Given – when – then, and the values that tests share.
 //!
-//! Other crates' tests use them too, by the feature "testing": [`values`] for the things that events are about,
-//! [`history`] for what has happened to a service or a deployment, [`samples`] for one event of every type.
+//! Other crates' tests use them too, by the feature "testing": [`values`] for the things that events are
+//! about, [`history`] for what has happened to a service or a deployment, [`samples`] for one event of every
+//! type.
 
 pub mod catalogue;
 pub mod history;

@@ -32,8 +32,8 @@ pub enum Command {
         name: String,
         /// The organisation it acts in.
         organization: OrganizationId,
-        /// SHA-256 of the token's secret half, in hexadecimal digits. The secret has 256 random bits, so a slow hash
-        /// would add nothing.
+        /// SHA-256 of the token's secret half, in hexadecimal digits. The secret has 256 random bits, so a
+        /// slow hash would add nothing.
         hash: String,
     },
     /// End a token.

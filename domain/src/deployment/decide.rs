@@ -131,7 +131,8 @@ impl Deployment {
             | Self::Stopping { .. }
             | Self::Absent
             | Self::Undoing { .. }
-            | Self::Live { .. } // It is live whatever becomes of the one before; the reconciler takes that up.
+            // It is live whatever becomes of the one before; the reconciler takes that up.
+            | Self::Live { .. }
             | Self::Over { .. } => None,
         }
     }

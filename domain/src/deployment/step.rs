@@ -32,8 +32,8 @@ pub enum Step {
     RollOut,
     /// See that they work.
     Verify,
-    /// Move the traffic. It is one event on the service's stream, because the edge's routes are read from there: the
-    /// moment it is in the log, the release is current and the traffic is its own.
+    /// Move the traffic. It is one event on the service's stream, because the edge's routes are read from
+    /// there: the moment it is in the log, the release is current and the traffic is its own.
     Activate,
     /// Let the instances of the release before finish what is in flight, and stop them.
     Retire,
@@ -122,7 +122,8 @@ impl Step {
         }
     }
 
-    /// Whether it may leave something behind that has to be taken away when the deployment does not come to its end.
+    /// Whether it may leave something behind that has to be taken away when the deployment does not come to
+    /// its end.
     #[must_use]
     pub const fn leaves_something(self) -> bool {
         match self {
@@ -181,7 +182,8 @@ pub enum Output {
     },
     /// Of [`Step::Build`].
     Build {
-        /// The artifact of an earlier build of the same revision by the same plan, when nothing had to be built.
+        /// The artifact of an earlier build of the same revision by the same plan, when nothing had to be
+        /// built.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reused: Option<Digest>,
     },
@@ -236,13 +238,14 @@ pub struct Failure {
     pub code: String,
     /// What was wrong, and what to do.
     pub message: String,
-    /// Whether trying again would be of no use. For [`Step::Activate`] only once the service itself has refused, since a
-    /// time that is over or an answer that did not come does not tell whether the traffic has moved.
+    /// Whether trying again would be of no use. For [`Step::Activate`] only once the service itself has
+    /// refused, since a time that is over or an answer that did not come does not tell whether the traffic
+    /// has moved.
     pub permanent: bool,
 }
 
-/// Which of several workers may act: each start of a step has a higher one than all before, and the ports refuse
-/// whoever comes with a lower one than they have seen.
+/// Which of several workers may act: each start of a step has a higher one than all before, and the ports
+/// refuse whoever comes with a lower one than they have seen.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]

@@ -1,8 +1,9 @@
-//! Whether readers of an event's data go on working when its schema is another: those that have the old schema and meet
-//! new data, and those that have the new one and meet old data, which stays in the log for ever.
+//! Whether readers of an event's data go on working when its schema is another: those that have the old
+//! schema and meet new data, and those that have the new one and meet old data, which stays in the log for
+//! ever.
 //!
-//! A field more that nobody must give, and a word more where one of several stands, are taken. Anything else is a new
-//! version of the event, with an upcaster ([`crate::upcast`]).
+//! A field more that nobody must give, and a word more where one of several stands, are taken. Anything else
+//! is a new version of the event, with an upcaster ([`crate::upcast`]).
 
 use std::collections::BTreeMap;
 

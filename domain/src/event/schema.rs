@@ -20,7 +20,8 @@ pub fn file_name(event_type: &str) -> String {
     format!("{name}.json")
 }
 
-/// The schema (2020-12) of each event type's data. Each stands for itself: what it refers to is in its `$defs`.
+/// The schema (2020-12) of each event type's data. Each stands for itself: what it refers to is in its
+/// `$defs`.
 #[must_use]
 pub fn all() -> BTreeMap<String, Value> {
     AggregateKind::ALL.into_iter().flat_map(of_aggregate).collect()

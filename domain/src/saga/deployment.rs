@@ -43,8 +43,9 @@ pub const fn wakes(event: &Event) -> bool {
     }
 }
 
-/// What a service's state asks for: that the deployment with the turn begins, and stops when the service is gone. One
-/// that had not begun begins all the same: only what has begun can be stopped, and only what is over gives the turn back.
+/// What a service's state asks for: that the deployment with the turn begins, and stops when the service is
+/// gone. One that had not begun begins all the same: only what has begun can be stopped, and only what is
+/// over gives the turn back.
 #[must_use]
 pub fn react_to_service(id: ServiceId, service: &Service) -> Vec<Effect> {
     let give = |turn: &service::Request, command| Effect::Deployment {

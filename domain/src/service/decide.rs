@@ -110,8 +110,8 @@ impl Active {
         Ok(events)
     }
 
-    /// A change of configuration needs a deployment of its own only when something runs that does not have it, and
-    /// no deployment is on its way that will.
+    /// A change of configuration needs a deployment of its own only when something runs that does not have
+    /// it, and no deployment is on its way that will.
     fn carry_out(&self, deploy: Option<DeploymentId>) -> Vec<Event> {
         let will_have_it =
             self.waiting.is_some() || self.turn.as_ref().is_some_and(|turn| turn.cut.is_none());
@@ -140,15 +140,16 @@ impl Active {
         Ok(self.request(deployment, subject))
     }
 
-    /// Whether it was asked for before. One that ended long ago without a release is forgotten; a command that old is
-    /// not given again.
+    /// Whether it was asked for before. One that ended long ago without a release is forgotten; a command
+    /// that old is not given again.
     fn knows(&self, deployment: DeploymentId) -> bool {
         [&self.turn, &self.waiting].into_iter().flatten().any(|request| request.deployment == deployment)
             || self.past_end(deployment).is_some()
             || self.releases.values().any(|summary| summary.deployment == deployment)
     }
 
-    /// The newest request waits; whatever waited before it is superseded. When nobody has the turn, it has it at once.
+    /// The newest request waits; whatever waited before it is superseded. When nobody has the turn, it has it
+    /// at once.
     fn request(&self, deployment: DeploymentId, subject: Subject) -> Vec<Event> {
         let superseded = self
             .waiting

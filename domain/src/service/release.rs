@@ -79,8 +79,8 @@ pub struct Specification {
     pub replicas: u16,
 }
 
-/// One running copy of a release: the n-th of the deployment that started it. Everything it leaves in the world
-/// (processes, containers, directories) carries this name.
+/// One running copy of a release: the n-th of the deployment that started it. Everything it leaves in the
+/// world (processes, containers, directories) carries this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]

@@ -7,7 +7,8 @@ use super::release::{Build, ReleaseNumber, Specification};
 use crate::id::DeploymentId;
 use crate::source::Source;
 
-/// How many deployments that are over a service remembers, so that a late repeat of a command changes nothing.
+/// How many deployments that are over a service remembers, so that a late repeat of a command changes
+/// nothing.
 pub const PAST_MAX: usize = 64;
 
 /// What a deployment brings.

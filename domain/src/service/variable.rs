@@ -1,4 +1,5 @@
-//! The rules of a variable's value. They are checked before it is sealed, since nobody can look at it afterwards.
+//! The rules of a variable's value. They are checked before it is sealed, since nobody can look at it
+//! afterwards.
 
 use crate::name::VariableName;
 use crate::rejection::{Kind, Rejection};

@@ -1,7 +1,7 @@
 //! What `schemas/` must hold: the schema of every event type, and a stored sample of it.
 //!
-//! A schema follows the code as long as it breaks no reader. A sample is written once and never changed: it stands for
-//! what is in somebody's log.
+//! A schema follows the code as long as it breaks no reader. A sample is written once and never changed: it
+//! stands for what is in somebody's log.
 
 use std::collections::BTreeMap;
 
@@ -54,13 +54,14 @@ impl Finding {
             Self::Breaks(what) => {
                 let what = what.join("; ");
                 format!(
-                    "breaks readers: {what}. Make a new version of the event, with an upcaster and a sample; an event \
-                     that was never released can be changed by deleting its schema and its sample"
+                    "breaks readers: {what}. Make a new version of the event, with an upcaster and \
+                     a sample; an event that was never released can be changed by deleting its schema and \
+                     its sample"
                 )
             }
             Self::SampleChanged => {
-                "was changed, or its values in domain/src/testing/samples.rs were; a stored sample stands for what is \
-                 in somebody's log, so take the change back"
+                "was changed, or its values in domain/src/testing/samples.rs were; a stored sample stands \
+                 for what is in somebody's log, so take the change back"
                     .into()
             }
             Self::Unknown => "belongs to no event; an event that was released stays, with an upcaster".into(),

@@ -71,8 +71,8 @@ pub fn ended(n: u32, outcome: Outcome) -> services::Event {
     services::Event::DeploymentEnded { deployment: deployment(n), outcome }
 }
 
-/// A service whose newest release is the n-th: all went live one after the other, each by the deployment of its
-/// number. With 0 it only exists.
+/// A service whose newest release is the n-th: all went live one after the other, each by the deployment of
+/// its number. With 0 it only exists.
 #[must_use]
 pub fn service_with_release(n: u32) -> Vec<services::Event> {
     let release = |n| {
@@ -105,8 +105,8 @@ pub fn output(step: Step, n: u32) -> Output {
     }
 }
 
-/// A deployment out of the repository that has done every step before `step`, each at the first try and with the
-/// fence that is its place in the order, from 1.
+/// A deployment out of the repository that has done every step before `step`, each at the first try and with
+/// the fence that is its place in the order, from 1.
 #[must_use]
 pub fn deployment_before(step: Step) -> Vec<deployments::Event> {
     deployment_of(from_source(), step)
@@ -143,7 +143,8 @@ pub fn back_to(n: u32) -> Subject {
     Subject::Release { release: ReleaseNumber(n), build: Box::new(build(n)) }
 }
 
-/// A service's events as they stand in the log: one to a commit, a minute apart, the first at [`NOW`] and position 1.
+/// A service's events as they stand in the log: one to a commit, a minute apart, the first at [`NOW`] and
+/// position 1.
 #[must_use]
 pub fn recorded(events: impl IntoIterator<Item = services::Event>) -> Vec<Recorded<services::Event>> {
     recorded_in(StreamId::service(ORGANIZATION, SERVICE), events)

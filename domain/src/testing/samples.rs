@@ -1,4 +1,5 @@
-//! One sample of every event type, with values as they are met in use. They stand in `schemas/samples/` for ever.
+//! One sample of every event type, with values as they are met in use. They stand in `schemas/samples/` for
+//! ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,8 +33,8 @@ pub const fn deployment(n: u32) -> DeploymentId {
     DeploymentId(Uuid::from_u128(0xd000_0000 + n as u128))
 }
 
-/// What the tests' keyring would make of a value: another text each time it would be sealed does not matter to the
-/// domain, which looks at the fingerprint only.
+/// What the tests' keyring would make of a value: another text each time it would be sealed does not matter
+/// to the domain, which looks at the fingerprint only.
 ///
 /// # Panics
 /// When `name` is no variable's name.

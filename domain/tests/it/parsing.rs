@@ -1,4 +1,5 @@
-//! Nothing that anybody writes makes a rule panic, and what a rule has taken is read back from its event as it was.
+//! Nothing that anybody writes makes a rule panic, and what a rule has taken is read back from its event as
+//! it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -217,7 +218,8 @@ proptest! {
     fn a_value_never_makes_an_argument_more_or_less(line in line(), value in ".{0,20}") {
         let Ok(command) = line.parse::<CommandLine>() else { return Ok(()) };
         let count = |value: &str| -> Vec<usize> {
-            let variables = BTreeMap::from([("PORT".to_owned(), value.to_owned()), ("E".to_owned(), value.to_owned())]);
+            let variables = ["PORT", "E"].map(|name| (name.to_owned(), value.to_owned()));
+            let variables = BTreeMap::from(variables);
             command.invocations(&variables).iter().map(|i| i.arguments.len()).collect()
         };
         // `cd` and `exec` count only when they are written, not when a value happens to be one.

@@ -1,4 +1,5 @@
-//! What was stored stays readable: every sample in `schemas/samples/` decodes, fits its schema, and nothing is missing.
+//! What was stored stays readable: every sample in `schemas/samples/` decodes, fits its schema, and nothing
+//! is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -105,7 +105,8 @@ fn a_worker_that_was_taken_over_from_cannot_fail_the_step() {
         .then_rejected(&Rejection::Fenced { given: Fence(3), newest: Fence(4) });
 }
 
-/// Nobody but the service knows whether the traffic has moved, so nothing may be taken away before it has said so.
+/// Nobody but the service knows whether the traffic has moved, so nothing may be taken away before it has
+/// said so.
 #[test]
 fn moving_the_traffic_is_tried_until_it_is_known_whether_it_moved() {
     let tries = 50;
