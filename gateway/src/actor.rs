@@ -14,18 +14,18 @@ use crate::error::ApiError;
 
 /// Somebody with a token that works.
 #[derive(Clone, Debug)]
-pub struct Caller(pub TokenHolder);
+pub(crate) struct Caller(pub(crate) TokenHolder);
 
 impl Caller {
     /// As they stand in events.
     #[must_use]
-    pub const fn actor(&self) -> Actor {
+    pub(crate) const fn actor(&self) -> Actor {
         Actor::user(self.0.user)
     }
 
     /// The organisation they act in.
     #[must_use]
-    pub const fn organization(&self) -> OrganizationId {
+    pub(crate) const fn organization(&self) -> OrganizationId {
         self.0.organization
     }
 
@@ -33,7 +33,7 @@ impl Caller {
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn may(&self, action: Action) -> Result<(), ApiError> {
+    pub(crate) fn may(&self, action: Action) -> Result<(), ApiError> {
         if allows(self.0.role, action) { Ok(()) } else { Err(CommandError::Forbidden(action.words()).into()) }
     }
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Says where in the log an answer stands.
-pub const POSITION: HeaderName = HeaderName::from_static("switchback-position");
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("switchback-position");
 
 /// An answer with data.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     status: StatusCode,
     data: Value,
     position: Option<Position>,
@@ -27,32 +27,32 @@ impl Answer {
 
     /// Something that was read.
     #[must_use]
-    pub fn ok(data: &impl Serialize) -> Self {
+    pub(crate) fn ok(data: &impl Serialize) -> Self {
         Self::new(StatusCode::OK, data)
     }
 
     /// Something that was made.
     #[must_use]
-    pub fn created(data: &impl Serialize, position: Position) -> Self {
+    pub(crate) fn created(data: &impl Serialize, position: Position) -> Self {
         Self::new(StatusCode::CREATED, data).at(position)
     }
 
     /// Something that was begun, and goes on.
     #[must_use]
-    pub fn accepted(data: &impl Serialize, position: Position) -> Self {
+    pub(crate) fn accepted(data: &impl Serialize, position: Position) -> Self {
         Self::new(StatusCode::ACCEPTED, data).at(position)
     }
 
     /// Where in the log it stands.
     #[must_use]
-    pub fn at(mut self, position: Position) -> Self {
+    pub(crate) fn at(mut self, position: Position) -> Self {
         self.position = Some(position);
         self
     }
 
     /// Part of a list.
     #[must_use]
-    pub fn page(mut self, next: Option<String>, limit: u32) -> Self {
+    pub(crate) fn page(mut self, next: Option<String>, limit: u32) -> Self {
         self.page = Some((next, limit));
         self
     }
@@ -67,8 +67,7 @@ impl IntoResponse for Answer {
         if let Some((next, limit)) = self.page {
             meta.insert("pagination".into(), json!({ "next": next, "limit": limit }));
         }
-        let mut response =
-            (self.status, Json(json!({ "data": self.data, "meta": meta }))).into_response();
+        let mut response = (self.status, Json(json!({ "data": self.data, "meta": meta }))).into_response();
         if let Some(position) = self.position {
             response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
         }
@@ -78,7 +77,7 @@ impl IntoResponse for Answer {
 
 /// Something that is gone.
 #[derive(Clone, Copy, Debug)]
-pub struct Gone(pub Position);
+pub(crate) struct Gone(pub(crate) Position);
 
 impl IntoResponse for Gone {
     fn into_response(self) -> Response {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commands::bus::Bus;
+use domain::stream::Position;
 use eventlog::logs::SharedLogs;
 use projections::store::ReadStore;
 use projections::wait::Watermark;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::error::ApiError;
 use crate::upload::SharedUploads;
 
 /// How long a read waits for a position at most.
@@ -67,4 +70,17 @@ pub struct App {
     pub engines: Arc<[Engine]>,
     /// What the operator chose.
     pub settings: Arc<Settings>,
+    /// Given when the platform stops: streams end.
+    pub shutdown: CancellationToken,
+}
+
+impl App {
+    /// Waits until reads have a position in them.
+    ///
+    /// # Errors
+    /// `not_there_yet`.
+    pub(crate) async fn reached(&self, position: Position) -> Result<(), ApiError> {
+        let waited = self.watermark.wait_until(position, WAIT_LIMIT).await;
+        waited.map_err(|_| ApiError::not_there_yet())
+    }
 }

@@ -53,7 +53,8 @@ impl ApiError {
     /// No token was shown.
     #[must_use]
     pub fn token_missing() -> Self {
-        let message = "this needs a token; send it as `Authorization: Bearer sbk_…`, or use `switchback login`";
+        let message =
+            "this needs a token; send it as `Authorization: Bearer sbk_…`, or use `switchback login`";
         Self::new(StatusCode::UNAUTHORIZED, "token_missing", message)
     }
 
@@ -222,6 +223,7 @@ impl From<ReadError> for ApiError {
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match &error {
+            QueryError::Page(invalid) => Self::parameter(invalid.field(), invalid.to_string()),
             QueryError::Unavailable { .. } | QueryError::NotBuilt { .. } => {
                 warn!(error = &error as &dyn std::error::Error, "a read is answered with 503");
                 let message = "the read model is not available at the moment; commands still work";

@@ -17,19 +17,19 @@ const KEY_MAX: usize = 255;
 
 /// A command with its body.
 #[derive(Debug)]
-pub struct Given<T> {
+pub(crate) struct Given<T> {
     /// Who gives it.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
     /// What it comes with.
-    pub request: Request,
+    pub(crate) request: Request,
     /// The body.
-    pub body: T,
+    pub(crate) body: T,
 }
 
 /// A body with nothing in it; none at all will do.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 impl<T: DeserializeOwned + Send> FromRequest<App> for Given<T> {
     type Rejection = ApiError;
@@ -65,9 +65,15 @@ impl<T: DeserializeOwned + Send> FromRequest<App> for Given<T> {
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let visible = |key: &&str| !key.is_empty() && key.len() <= KEY_MAX && key.bytes().all(|b| b.is_ascii_graphic());
+    let visible =
+        |key: &&str| !key.is_empty() && key.len() <= KEY_MAX && key.bytes().all(|b| b.is_ascii_graphic());
     let message = format!("an Idempotency-Key has 1 to {KEY_MAX} visible characters");
-    value.to_str().ok().filter(visible).map(Some).ok_or_else(|| ApiError::parameter("Idempotency-Key", message))
+    value
+        .to_str()
+        .ok()
+        .filter(visible)
+        .map(Some)
+        .ok_or_else(|| ApiError::parameter("Idempotency-Key", message))
 }
 
 /// Taken up only in the form of W3C Trace Context: `00-<32 digits>-<16 digits>-<2 digits>`.
@@ -83,7 +89,8 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_json = given.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    let is_json =
+        given.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if is_json { Ok(()) } else { Err(ApiError::content_type("application/json")) }
 }
 

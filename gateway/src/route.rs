@@ -67,8 +67,7 @@ impl RouteFollower {
         known: HashMap<ServiceId, ServiceRoutes>,
         up_to: Position,
     ) -> (Self, CurrentReleases) {
-        let releases =
-            known.iter().filter_map(|(id, routes)| Some((*id, routes.live.as_ref()?.0))).collect();
+        let releases = known.iter().filter_map(|(id, routes)| Some((*id, routes.live.as_ref()?.0))).collect();
         let (current, seen) = watch::channel(releases);
         let follower = Self { edge, services: known, cut: HashMap::new(), read: up_to, current };
         let all: Vec<_> = follower.services.iter().flat_map(|(id, routes)| routes.routes(*id)).collect();

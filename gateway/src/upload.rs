@@ -16,7 +16,8 @@ pub trait Uploads: Send + Sync {
     ///
     /// # Errors
     /// [`ApiError`]: `upload_too_large`, `upload_invalid`.
-    async fn receive(&self, body: BoxStream<'static, Result<Bytes, axum::Error>>) -> Result<Digest, ApiError>;
+    async fn receive(&self, body: BoxStream<'static, Result<Bytes, axum::Error>>)
+    -> Result<Digest, ApiError>;
 }
 
 /// Uploads that handlers share.
