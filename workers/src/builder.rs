@@ -16,7 +16,7 @@ use crate::output::Output;
 
 pub mod detect;
 pub mod tools;
-mod tree;
+pub(crate) mod tree;
 
 /// What is to be built.
 #[derive(Clone, Debug)]
@@ -39,8 +39,9 @@ pub struct BuildRequest {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct BuildError {
-    /// A stable word for programs: `manifest_invalid`, `language_not_detected`, `start_not_found`, `docker_needed`,
-    /// `tool_missing`, `fixed_port`, `build_failed`, `build_timed_out`, `build_too_large`, `build_cancelled`, `disk_full`.
+    /// A stable word for programs: `manifest_invalid`, `language_not_detected`, `start_not_found`,
+    /// `docker_needed`, `tool_missing`, `fixed_port`, `build_failed`, `build_timed_out`, `build_too_large`,
+    /// `build_cancelled`, `disk_full`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the build, never a value of a variable.
     pub message: String,
@@ -60,8 +61,8 @@ pub trait Builder: Send + Sync {
     /// [`BuildError`] that says what was looked for.
     async fn detect(&self, request: &BuildRequest, output: &Output) -> Result<Plan, BuildError>;
 
-    /// Installs and builds by the plan, in the directory of the request. Ends within a moment when `cancel` is given,
-    /// with everything it started. What an earlier attempt of this step still runs is ended first.
+    /// Installs and builds by the plan, in the directory of the request. Ends within a moment when `cancel`
+    /// is given, with everything it started. What an earlier attempt of this step still runs is ended first.
     ///
     /// # Errors
     /// [`BuildError`].

@@ -28,8 +28,8 @@ pub struct RegistryError {
 /// Keeps built things.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// Takes what was built in the directory of `request` and answers with its digest. `recipe` says what it was
-    /// built from and how: the same recipe of the same service later finds it again.
+    /// Takes what was built in the directory of `request` and answers with its digest. `recipe` says what it
+    /// was built from and how: the same recipe of the same service later finds it again.
     ///
     /// # Errors
     /// [`RegistryError`].

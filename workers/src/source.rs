@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use crate::key::StepKey;
 use crate::output::Output;
 
+pub mod git;
+
 /// Files that could not be fetched. The text is for the person who deploys: what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SourceError {
     /// A stable word for programs: `repository_not_found`, `repository_unreachable`, `repository_denied`,
-    /// `reference_not_found`, `repository_empty`, `repository_too_large`, `repository_forbidden`, `upload_not_found`,
-    /// `upload_invalid`, `disk_full`, `source_failed`.
+    /// `reference_not_found`, `repository_empty`, `repository_too_large`, `repository_forbidden`,
+    /// `upload_not_found`, `upload_invalid`, `disk_full`, `source_failed`.
     pub code: &'static str,
     /// What was wrong, and what to do.
     pub message: String,
@@ -30,9 +32,9 @@ pub struct SourceError {
 /// Brings files.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Puts the files of `origin` into the directory `into`, which is made or, when an earlier attempt left it, emptied
-    /// first. With `pinned`, exactly that revision is fetched, whatever the branch is now; it answers with the revision
-    /// that was fetched, or none for files without one.
+    /// Puts the files of `origin` into the directory `into`, which is made or, when an earlier attempt left
+    /// it, emptied first. With `pinned`, exactly that revision is fetched, whatever the branch is now; it
+    /// answers with the revision that was fetched, or none for files without one.
     ///
     /// Ends within a moment when `cancel` is given, with everything it started.
     ///

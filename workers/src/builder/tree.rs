@@ -113,15 +113,21 @@ impl Tree {
         names
     }
 
+    /// Whether a link leads out of the tree, at any step of its way. One that leads nowhere does not.
+    #[must_use]
+    pub(crate) fn leads_out(&self, link: &Path) -> bool {
+        matches!(self.beneath(link, OFlags::PATH), Err(rustix::io::Errno::XDEV))
+    }
+
     fn kind(&self, path: &str) -> Option<FileType> {
         let file = self.beneath(path, OFlags::PATH).ok()?;
         let status = rustix::fs::fstat(&file).ok()?;
         Some(FileType::from_raw_mode(status.st_mode))
     }
 
-    fn beneath(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    fn beneath(&self, path: impl AsRef<Path>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(self.root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        rustix::fs::openat2(self.root.as_fd(), path.as_ref(), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 }
 

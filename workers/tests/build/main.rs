@@ -4,3 +4,7 @@ extern crate switchback_workers as workers;
 
 mod detection;
 mod files;
+mod git;
+mod platform;
+mod repository;
+mod server;
