@@ -11,7 +11,8 @@ use domain::id::DeploymentId;
 
 use crate::key::StepKey;
 
-/// How many steps are remembered. The ids of deployments begin with their time, so the oldest go first: they are over.
+/// How many steps are remembered. The ids of deployments begin with their time, so the oldest go first: they
+/// are over.
 const REMEMBERED: usize = 10_000;
 
 /// The highest fence of each step.

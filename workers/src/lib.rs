@@ -13,6 +13,7 @@ pub mod process;
 pub mod registry;
 pub mod runtime;
 pub mod source;
+pub mod static_files;
 pub mod supervise;
 
 pub mod context;

@@ -1,10 +1,11 @@
-//! Programs that the platform starts: git, the tools of a build, release commands, instances. The only place where any
-//! is started.
+//! Programs that the platform starts: git, the tools of a build, release commands, instances. The only place
+//! where any is started.
 //!
-//! A program is an argument list, a directory and a complete environment; it inherits nothing of the platform, and no
-//! shell reads any of it. It runs below a [supervisor](crate::supervise) and ends with everything it started, when it
-//! ends itself, when it is stopped, when its [`Child`] is dropped and when the platform dies. What is left by a
-//! supervisor that was killed is found by its mark in the environment, see [`Supervisor::sweep`].
+//! A program is an argument list, a directory and a complete environment; it inherits nothing of the
+//! platform, and no shell reads any of it. It runs below a [supervisor](crate::supervise) and ends with
+//! everything it started, when it ends itself, when it is stopped, when its [`Child`] is dropped and when the
+//! platform dies. What is left by a supervisor that was killed is found by its mark in the environment, see
+//! [`Supervisor::sweep`].
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -42,11 +43,11 @@ const MAX_NAME_BYTES: usize = 150;
 /// A program to be started.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    /// What it is called among the programs of this installation, such as `build/<deployment>`: letters, digits, `-`,
-    /// `_`, `.` and `/`. Two that run at once may share a name; a sweep ends both.
+    /// What it is called among the programs of this installation, such as `build/<deployment>`: letters,
+    /// digits, `-`, `_`, `.` and `/`. Two that run at once may share a name; a sweep ends both.
     pub name: String,
-    /// What is run, one after the other, each only when the one before succeeded; at least one. Their directories are
-    /// relative to `directory`, and their environments are added to `environment`.
+    /// What is run, one after the other, each only when the one before succeeded; at least one. Their
+    /// directories are relative to `directory`, and their environments are added to `environment`.
     pub invocations: Vec<Invocation>,
     /// Where it runs.
     pub directory: PathBuf,
@@ -115,9 +116,10 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// `executable` is run as `<executable> supervise` and must then call [`crate::supervise::main`]. The platform
-    /// passes `/proc/self/exe`, which is itself even when its file is replaced while it runs. `installation` tells the
-    /// processes of this installation from those of others on the machine: letters, digits and `-`.
+    /// `executable` is run as `<executable> supervise` and must then call [`crate::supervise::main`]. The
+    /// platform passes `/proc/self/exe`, which is itself even when its file is replaced while it runs.
+    /// `installation` tells the processes of this installation from those of others on the machine: letters,
+    /// digits and `-`.
     #[must_use]
     pub fn new(executable: impl Into<PathBuf>, installation: &str) -> Self {
         Self { executable: Arc::new(executable.into()), installation: installation.into() }
@@ -138,8 +140,8 @@ impl Supervisor {
         self.spawn_into(program, sink(Channel::Out), sink(Channel::Err)).await
     }
 
-    /// Starts a program with a place for each of its outputs. Returns when it runs. When this is given up half-way,
-    /// nothing of the program stays.
+    /// Starts a program with a place for each of its outputs. Returns when it runs. When this is given up
+    /// half-way, nothing of the program stays.
     ///
     /// # Errors
     /// [`SpawnError`]; then nothing of it runs.

@@ -1,15 +1,16 @@
-//! A supervisor: a small process of its own that runs one program (or several, one after the other) for the platform,
-//! and lets nothing of it live longer than it should.
+//! A supervisor: a small process of its own that runs one program (or several, one after the other) for the
+//! platform, and lets nothing of it live longer than it should.
 //!
-//! `Waiting for its specification → Running → Stopping → Clearing → gone`. It is the hidden subcommand `supervise` of the
-//! platform's executable. Nothing that a program started outlives the supervisor's end, whatever it did to get away
-//! (other sessions, double forks, ignored signals): the supervisor is the *subreaper* of all of it (prctl(2)), so it
-//! sees and kills every descendant. The platform's death closes the control socket, and that kills everything at once.
-//! (It is not `PR_SET_PDEATHSIG`, which means the death of the *thread* that started a process: threads of the
-//! platform come and go.)
+//! `Waiting for its specification → Running → Stopping → Clearing → gone`. It is the hidden subcommand
+//! `supervise` of the platform's executable. Nothing that a program started outlives the supervisor's end,
+//! whatever it did to get away (other sessions, double forks, ignored signals): the supervisor is the
+//! *subreaper* of all of it (prctl(2)), so it sees and kills every descendant. The platform's death closes
+//! the control socket, and that kills everything at once. (It is not `PR_SET_PDEATHSIG`, which means the
+//! death of the *thread* that started a process: threads of the platform come and go.)
 //!
-//! No value of a variable is ever in an argument of a process: specifications come through the socket, see [`protocol`].
-//! One thread, no asynchronous runtime, and little memory: there is one for each running program.
+//! No value of a variable is ever in an argument of a process: specifications come through the socket, see
+//! [`protocol`]. One thread, no asynchronous runtime, and little memory: there is one for each running
+//! program.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,8 +43,8 @@ const LAUNCH_LIMIT: Duration = Duration::from_secs(30);
 /// The word by which a supervisor calls itself to start a program.
 const LAUNCH: &str = "launch";
 
-/// What the hidden subcommand `supervise` does. Its standard input is the control socket; the program gets its standard
-/// output and error. To be called before anything else of the executable is set up.
+/// What the hidden subcommand `supervise` does. Its standard input is the control socket; the program gets
+/// its standard output and error. To be called before anything else of the executable is set up.
 #[must_use]
 pub fn main() -> ExitCode {
     let is_launch = std::env::args_os().next_back().is_some_and(|word| word == LAUNCH);
@@ -106,8 +107,8 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs the programs, until one fails or the platform does not want them any more. How the last one ended, when
-    /// that is known by now.
+    /// Runs the programs, until one fails or the platform does not want them any more. How the last one
+    /// ended, when that is known by now.
     fn run(&mut self, programs: Vec<Launch>) -> io::Result<Option<Exit>> {
         let mut exit = None;
         for program in programs {
@@ -157,8 +158,8 @@ impl Supervisor {
         Ok(Ok(()))
     }
 
-    /// Waits until the program has ended, and does what the platform wants meanwhile. When that is to kill it, nothing
-    /// is answered yet.
+    /// Waits until the program has ended, and does what the platform wants meanwhile. When that is to kill
+    /// it, nothing is answered yet.
     fn watch(&mut self) -> io::Result<Option<Exit>> {
         let Some(main) = self.main else { return Ok(None) };
         let descriptor = rustix::process::pidfd_open(main, PidfdFlags::empty())?;
@@ -283,7 +284,8 @@ fn wait(descriptors: &[impl AsFd], limit: Duration) -> io::Result<()> {
     }
 }
 
-/// Takes the control socket from standard input, so that no program inherits it, and leaves `/dev/null` there.
+/// Takes the control socket from standard input, so that no program inherits it, and leaves `/dev/null`
+/// there.
 fn take_control() -> io::Result<UnixStream> {
     let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;

@@ -1,7 +1,8 @@
-//! Control groups, version 1 and 2: a group for each program, below the one this process is in, when that may be done.
+//! Control groups, version 1 and 2: a group for each program, below the one this process is in, when that may
+//! be done.
 //!
-//! They limit what a program uses, and find its processes whatever those did to get away. All of it is best effort:
-//! many machines let nobody but root make groups.
+//! They limit what a program uses, and find its processes whatever those did to get away. All of it is best
+//! effort: many machines let nobody but root make groups.
 
 use std::fs;
 use std::io;
@@ -38,8 +39,8 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Makes the groups of the program with this mark and sets its limits. Answers with the names of those that could
-    /// not be set, too.
+    /// Makes the groups of the program with this mark and sets its limits. Answers with the names of those
+    /// that could not be set, too.
     pub(crate) fn make(mark: &str, limits: &Limits) -> (Self, Vec<String>) {
         let mut made = Self::default();
         let mut limited = vec![];
@@ -205,8 +206,8 @@ fn hierarchies() -> Vec<Hierarchy> {
     found
 }
 
-/// The group of version 2 whose children get controllers: this one; or, because a group that holds processes cannot
-/// have such children, the one above.
+/// The group of version 2 whose children get controllers: this one; or, because a group that holds processes
+/// cannot have such children, the one above.
 fn delegated(own: &Path) -> Option<Hierarchy> {
     let usable = |directory: &Path| {
         let offered = fs::read_to_string(directory.join("cgroup.controllers")).ok()?;
@@ -227,7 +228,8 @@ fn delegated(own: &Path) -> Option<Hierarchy> {
     usable(own).or_else(|| own.parent().filter(|parent| is_ours(parent)).and_then(usable))
 }
 
-/// Whether a group was handed over to us: to a user who is not root nothing else is writable; for root, systemd says so.
+/// Whether a group was handed over to us: to a user who is not root nothing else is writable; for root,
+/// systemd says so.
 fn is_ours(directory: &Path) -> bool {
     let mut value = [0; 4];
     !rustix::process::geteuid().is_root()

@@ -55,13 +55,21 @@ impl Child {
         self.exit.borrow().clone()
     }
 
-    /// Waits until it has ended, nothing of it is left, and everything it printed has been passed on. May be called
-    /// often, and given up.
+    /// Waits until it has ended, nothing of it is left, and everything it printed has been passed on. May be
+    /// called often, and given up.
     pub async fn wait(&self) -> Exit {
+        self.end().await
+    }
+
+    /// The same for somebody who does not hold it: once nobody does, it is killed.
+    pub fn end(&self) -> impl Future<Output = Exit> + Send + 'static {
         let mut exit = self.exit.clone();
-        let ended = exit.wait_for(Option::is_some).await.map(|exit| exit.clone());
-        // The runtime is being torn down: the socket closes, and the supervisor kills the program.
-        ended.ok().flatten().unwrap_or(Exit::Lost)
+        async move {
+            let ended = exit.wait_for(Option::is_some).await.map(|exit| exit.clone());
+            // The asynchronous runtime is being torn down: the socket closes, and the supervisor kills the
+            // program.
+            ended.ok().flatten().unwrap_or(Exit::Lost)
+        }
     }
 
     /// Asks it to end (SIGTERM to its process group), waits for `grace` at most, and kills what is left then.

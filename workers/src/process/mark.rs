@@ -1,4 +1,5 @@
-//! Finding the processes of this installation by the mark they carry, whoever started them and whatever became of it.
+//! Finding the processes of this installation by the mark they carry, whoever started them and whatever
+//! became of it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -31,10 +32,10 @@ impl Supervisor {
         format!("{}/{name}", self.installation)
     }
 
-    /// Ends all processes of this installation but those whose name `keep` approves of, and returns the names when
-    /// nothing of them is left. Finds what carries the mark, what descends from that, and what is in its control groups;
-    /// so nothing escapes that did not clear its environment *and* lose its parents *and* run where there are no groups.
-    /// It blocks for some milliseconds.
+    /// Ends all processes of this installation but those whose name `keep` approves of, and returns the names
+    /// when nothing of them is left. Finds what carries the mark, what descends from that, and what is in its
+    /// control groups; so nothing escapes that did not clear its environment *and* lose its parents *and* run
+    /// where there are no groups. It blocks for some milliseconds.
     ///
     /// # Errors
     /// [`SweepError`].

@@ -1,4 +1,5 @@
-//! Processes of this machine as `/proc` shows them: who started whom, and how to kill exactly one that was seen.
+//! Processes of this machine as `/proc` shows them: who started whom, and how to kill exactly one that was
+//! seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,7 +36,8 @@ impl Seen {
     /// Kills it, and never another that got its id in the meantime.
     pub(crate) fn kill(self) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
-        // From here on the descriptor stands for whatever has the id now; the time says whether it is the same.
+        // From here on the descriptor stands for whatever has the id now; the time says whether it is the
+        // same.
         let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return };
         let now = Process::new(self.pid).and_then(|process| process.stat());
         if now.is_ok_and(|stat| stat.starttime == self.since) {

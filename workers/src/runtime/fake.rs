@@ -1,7 +1,8 @@
 //! A runtime in memory, for tests: nothing runs, and everything that was done to it is written down.
 //!
-//! Its instances listen from the moment they are started. What would be seen in the world of an effect that is repeated
-//! is not there twice: the ledger says which of them were visible, and of those there is to be one for each name.
+//! Its instances listen from the moment they are started. What would be seen in the world of an effect that
+//! is repeated is not there twice: the ledger says which of them were visible, and of those there is to be
+//! one for each name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,54 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::output::Output;
+use crate::runtime::fake::ledger::{Effect, Fault, Faults, Operation};
 use crate::runtime::{Environment, Exit, InstanceRequest, InstanceState, Runtime, RuntimeError};
 
-/// What a runtime is asked to do to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// To start an instance.
-    Start(InstanceId),
-    /// To stop one.
-    Stop(InstanceId),
-    /// To run the command of a step.
-    Run(DeploymentId, Step),
-    /// To remove what a deployment left.
-    Clean(DeploymentId),
-}
-
-/// What goes wrong with an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It fails, and nothing is done.
-    Fail {
-        /// Whether it would fail again.
-        permanent: bool,
-    },
-    /// It is said to have failed, because no answer came in time.
-    NoAnswer {
-        /// Whether it was done.
-        done: bool,
-    },
-    /// No answer ever comes, and no error. A command that hangs can be cancelled.
-    Hang {
-        /// Whether it was done.
-        done: bool,
-    },
-}
-
-/// One line of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effect {
-    /// What was asked for.
-    pub operation: Operation,
-    /// The fence of whoever asked, where one is given.
-    pub fence: Option<Fence>,
-    /// Whether the world is another after it.
-    pub is_visible: bool,
-}
-
-/// Chooses the fault of an operation, when it is asked for the n-th time, from 1.
-pub type Faults = Arc<dyn Fn(&Operation, usize) -> Option<Fault> + Send + Sync>;
+pub mod ledger;
 
 /// The runtime in memory.
 pub struct FakeRuntime {
@@ -309,4 +266,112 @@ fn machine(error: std::io::Error) -> RuntimeError {
 fn failed(message: &str, permanent: bool) -> RuntimeError {
     let message = format!("the fake runtime: {message}");
     RuntimeError { code: "runtime_failed", message, permanent, source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::ServiceId;
+    use domain::plan::Start;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn request() -> InstanceRequest {
+        InstanceRequest {
+            id: InstanceId { deployment: DeploymentId(Uuid::from_u128(1)), ordinal: 0 },
+            start: Start::Static { directory: ".".into() },
+            environment: environment(),
+            address: None,
+        }
+    }
+
+    fn environment() -> Environment {
+        Environment {
+            service: ServiceId(Uuid::nil()),
+            directory: "/".into(),
+            root: String::new(),
+            variables: BTreeMap::new(),
+            memory_bytes: None,
+            cpu_millis: None,
+        }
+    }
+
+    async fn start(runtime: &FakeRuntime, fence: u32) -> Result<Instance, RuntimeError> {
+        runtime.start(Fence(fence), &request(), Output::nowhere()).await
+    }
+
+    async fn run(runtime: &FakeRuntime, cancel: &CancellationToken) -> Result<(), RuntimeError> {
+        let key = StepKey { deployment: request().id.deployment, step: Step::Prepare, fence: Fence(1) };
+        let command = "migrate".parse().unwrap();
+        runtime.run(key, &command, &environment(), Output::nowhere(), cancel).await
+    }
+
+    #[tokio::test]
+    async fn an_effect_that_is_repeated_is_visible_once() {
+        let runtime = FakeRuntime::default();
+        let first = start(&runtime, 1).await.unwrap();
+        assert_eq!(start(&runtime, 1).await.unwrap(), first);
+        std::net::TcpStream::connect(first.address).expect("it listens");
+        for _ in 0..2 {
+            run(&runtime, &CancellationToken::new()).await.unwrap();
+        }
+        let operations = [Operation::Start(first.id), Operation::Run(first.id.deployment, Step::Prepare)];
+        assert_eq!(runtime.visible(), operations.map(|operation| (operation, 1)).into());
+        let seen: Vec<bool> = runtime.ledger().iter().map(|effect| effect.is_visible).collect();
+        assert_eq!(seen, [true, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_fault_says_no_whether_or_not_it_was_done() {
+        let faults = [
+            (Fault::Fail { permanent: true }, false),
+            (Fault::NoAnswer { done: false }, false),
+            (Fault::NoAnswer { done: true }, true),
+        ];
+        for (fault, is_done) in faults {
+            let runtime = FakeRuntime::default();
+            runtime.faults(move |_, nth| (nth == 1).then_some(fault));
+            let error = start(&runtime, 1).await.unwrap_err();
+            assert_eq!(error.permanent, fault == Fault::Fail { permanent: true });
+            assert_eq!(!runtime.running().is_empty(), is_done);
+            start(&runtime, 1).await.expect("the second time it works");
+            assert_eq!(runtime.visible(), [(Operation::Start(request().id), 1)].into());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_never_answers_and_a_command_can_be_cancelled() {
+        let runtime = FakeRuntime::default();
+        runtime.faults(|_, _| Some(Fault::Hang { done: true }));
+        let limit = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(limit, start(&runtime, 1)).await.is_err());
+        assert_eq!(runtime.running(), [request().id].into());
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        assert_eq!(run(&runtime, &cancel).await.unwrap_err().code, "release_command_cancelled");
+    }
+
+    #[tokio::test]
+    async fn a_lower_fence_is_refused_and_leaves_no_line() {
+        let runtime = FakeRuntime::default();
+        start(&runtime, 2).await.unwrap();
+        assert_eq!(start(&runtime, 1).await.unwrap_err().code, "fenced");
+        assert_eq!(runtime.ledger().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_end_is_told_and_a_death_is_not() {
+        let runtime = FakeRuntime::default();
+        let mut exits = runtime.exits();
+        let id = start(&runtime, 1).await.unwrap().id;
+        runtime.end(id, "exit status 1");
+        assert_eq!(exits.recv().await.unwrap(), Exit { id, exit: "exit status 1".into() });
+        assert_eq!(runtime.state(id).await.unwrap(), InstanceState::Exited { exit: "exit status 1".into() });
+        start(&runtime, 1).await.unwrap();
+        runtime.die();
+        assert_eq!(runtime.state(id).await.unwrap(), InstanceState::Absent);
+        assert!(exits.try_recv().is_err());
+        runtime.clean(id.deployment).await.unwrap();
+        assert!(!runtime.ledger().last().unwrap().is_visible);
+    }
 }

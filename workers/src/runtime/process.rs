@@ -1,24 +1,23 @@
 //! The runtime that needs nothing but this machine: each instance is a program below a supervisor.
 //!
-//! An instance is `Absent → Running → Exited | Absent`. It listens on the loopback address, on a port that it is given in
-//! `PORT`; it has a home and a place for temporary files of its own; and it ends with everything it started when it is
-//! stopped, when it ends itself, and when the platform dies. It is not isolated from this machine's files and network,
-//! and runs as the user the platform runs as.
+//! An instance is `Absent → Running → Exited | Absent`. It listens on the loopback address, on a port that it
+//! is given in `PORT`; it has a home and a place for temporary files of its own; and it ends with everything
+//! it started when it is stopped, when it ends itself, and when the platform dies. It is not isolated from
+//! this machine's files and network, and runs as the user the platform runs as.
 //!
-//! Nothing of an earlier run of the platform survives [`ProcessRuntime::open`]; the reconciler starts again what should
-//! run.
+//! Nothing of an earlier run of the platform survives [`ProcessRuntime::open`]; the reconciler starts again
+//! what should run.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::command_line::CommandLine;
-use domain::deployment::step::{Fence, Step};
+use domain::deployment::step::Fence;
 use domain::id::DeploymentId;
-use domain::plan::Start;
 use domain::service::release::{Instance, InstanceId};
 use eventlog::error::BoxError;
 use tokio::sync::broadcast;
@@ -28,13 +27,14 @@ use crate::disk;
 use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::output::Output;
-use crate::process::{self, Child, Limits, Program, Supervisor};
+use crate::process::{self, Child, Limits, Supervisor};
 use crate::runtime::process::ports::Ports;
 use crate::runtime::{Environment, Exit, InstanceRequest, InstanceState, Runtime, RuntimeError};
 
 mod command;
 mod directories;
 mod environment;
+mod instance;
 mod ports;
 
 /// How many ends of instances a slow reader may be behind before it has to look for itself.
@@ -91,7 +91,8 @@ struct Entry {
 }
 
 impl ProcessRuntime {
-    /// Ends whatever an earlier run of the platform has left, and makes its directory. It blocks for a moment.
+    /// Ends whatever an earlier run of the platform has left, and makes its directory. It blocks for a
+    /// moment.
     ///
     /// # Errors
     /// [`RuntimeError`].
@@ -114,8 +115,8 @@ impl ProcessRuntime {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Does something to its end, whether or not the caller waits for it: a step that is given up half-way leaves an
-    /// instance that is known, not one that is half there.
+    /// Does something to its end, whether or not the caller waits for it: a step that is given up half-way
+    /// leaves an instance that is known, not one that is half there.
     async fn to_the_end<T: Send + 'static>(
         work: impl Future<Output = Result<T, RuntimeError>> + Send + 'static,
     ) -> Result<T, RuntimeError> {
@@ -125,10 +126,6 @@ impl ProcessRuntime {
 
 /// What the names of instances among the programs begin with.
 const INSTANCE: &str = "instance/";
-
-fn name(id: InstanceId) -> String {
-    format!("{INSTANCE}{id}")
-}
 
 impl Shared {
     fn instances(&self) -> MutexGuard<'_, HashMap<InstanceId, Entry>> {
@@ -143,73 +140,6 @@ impl Shared {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone()
     }
 
-    async fn start(
-        self: Arc<Self>,
-        fence: Fence,
-        request: InstanceRequest,
-        output: Output,
-    ) -> Result<Instance, RuntimeError> {
-        let id = request.id;
-        let gate = self.gate(id);
-        let _only = gate.lock().await;
-        self.admit(StepKey { deployment: id.deployment, step: Step::RollOut, fence })?;
-        if let Some(entry) = self.entry(id) {
-            if entry.child.exit().is_none() && !entry.is_stopping {
-                return Ok(Instance { id, address: entry.address });
-            }
-            entry.child.wait().await;
-            self.forget(id, &entry);
-        }
-        // Not in our hands, and yet there, when its supervisor was killed a moment ago.
-        self.end(vec![name(id)]).await?;
-        let port = self.ports.take(request.address)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let started = match self.program(&request, port) {
-            Ok(program) => self.supervisor.spawn(program, &output).await.map_err(refused),
-            Err(error) => Err(error),
-        };
-        let child = match started {
-            Ok(child) => Arc::new(child),
-            Err(error) => {
-                self.ports.give_back(port);
-                return Err(error);
-            }
-        };
-        for limit in child.unlimited() {
-            output
-                .say(format!("the limit of {limit} is not in force: this user may make no control groups"))
-                .await;
-        }
-        let entry = Entry { child: child.clone(), address, is_stopping: false };
-        self.instances().insert(id, entry);
-        tokio::spawn(self.clone().attend(id, child, output));
-        Ok(Instance { id, address })
-    }
-
-    /// What is started for an instance.
-    fn program(&self, request: &InstanceRequest, port: u16) -> Result<Program, RuntimeError> {
-        let given = &request.environment;
-        let own = directories::make(&self.settings.directory, &request.id.to_string())
-            .map_err(|error| failed("make the directories of an instance", error))?;
-        let limits = self.limits(given);
-        let directory = given.directory.join(&given.root);
-        match &request.start {
-            Start::Command(command) => {
-                let variables = environment::build(&self.settings.path, given, &own, Some(port));
-                let invocations = command.invocations(&variables);
-                let name = name(request.id);
-                Ok(Program { name, invocations, directory, environment: variables, limits })
-            }
-            Start::Static { directory: files } => {
-                let executable = self.supervisor.executable().display().to_string();
-                let arguments = [executable.as_str(), "serve-static", "--", files];
-                let variables = [("PORT".to_owned(), port.to_string())].into();
-                let program = Program::new(name(request.id), arguments).directory(directory);
-                Ok(program.environment(variables).limits(limits))
-            }
-        }
-    }
-
     fn limits(&self, given: &Environment) -> Limits {
         Limits {
             memory_bytes: given.memory_bytes,
@@ -218,54 +148,6 @@ impl Shared {
             open_files_max: Some(self.settings.open_files_max),
             file_bytes: None,
         }
-    }
-
-    /// Waits for the end of an instance, and tells of it when nobody asked for it.
-    async fn attend(self: Arc<Self>, id: InstanceId, child: Arc<Child>, output: Output) {
-        let exit = child.wait().await;
-        let entry = self.entry(id).filter(|entry| Arc::ptr_eq(&entry.child, &child));
-        if entry.is_some_and(|entry| !entry.is_stopping) {
-            output.say(format!("the program ended with {exit}")).await;
-            // There may be no reader.
-            let _ = self.exits.send(Exit { id, exit: exit.to_string() });
-        }
-    }
-
-    async fn stop(self: Arc<Self>, id: InstanceId, grace: Duration) -> Result<(), RuntimeError> {
-        if let Some(entry) = self.stopping(id) {
-            entry.child.stop(grace).await;
-        }
-        let gate = self.gate(id);
-        let only = gate.lock().await;
-        // One that was started meanwhile is another.
-        if let Some(entry) = self.entry(id) {
-            if entry.child.exit().is_none() {
-                return Ok(());
-            }
-            self.forget(id, &entry);
-        }
-        self.end(vec![name(id)]).await?;
-        self.remove(id.to_string()).await?;
-        drop(only);
-        self.gates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, gate| Arc::strong_count(gate) > 1);
-        Ok(())
-    }
-
-    /// Notes that an instance is to end.
-    fn stopping(&self, id: InstanceId) -> Option<Entry> {
-        let mut instances = self.instances();
-        let entry = instances.get_mut(&id)?;
-        entry.is_stopping = true;
-        Some(entry.clone())
-    }
-
-    /// Notes that an instance is gone.
-    fn forget(&self, id: InstanceId, entry: &Entry) {
-        self.instances().remove(&id);
-        self.ports.give_back(entry.address.port());
     }
 
     /// Lets a worker act, unless a later one has.

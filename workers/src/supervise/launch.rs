@@ -1,8 +1,8 @@
-//! The last step before a program runs: a process that sets its own limits, joins its control groups, and becomes the
-//! program by exec(2).
+//! The last step before a program runs: a process that sets its own limits, joins its control groups, and
+//! becomes the program by exec(2).
 //!
-//! It stands between supervisor and program because all of that can only be done by a process to itself, between
-//! fork(2) and exec(2), and our code does nothing there (that would be unsafe).
+//! It stands between supervisor and program because all of that can only be done by a process to itself,
+//! between fork(2) and exec(2), and our code does nothing there (that would be unsafe).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,8 @@ use rustix::process::Signal;
 use crate::supervise::protocol::{Launch, Order, Refusal};
 use crate::supervise::{read_message, restrict_self, take_control, write_message};
 
-/// How much sooner than the platform a program is killed when the machine runs out of memory (proc(5), `oom_score_adj`).
+/// How much sooner than the platform a program is killed when the machine runs out of memory (proc(5),
+/// `oom_score_adj`).
 const OOM_SCORE: &str = "500";
 
 /// Becomes the program; returns when that fails, after saying why to the supervisor.
@@ -63,7 +64,8 @@ fn become_program(launch: &Launch) -> Refusal {
     }
 }
 
-/// Finds the file of a program as execvp(3) does: a name with a slash is a file; any other is looked for along `PATH`.
+/// Finds the file of a program as execvp(3) does: a name with a slash is a file; any other is looked for
+/// along `PATH`.
 fn find(program: &str, directory: &Path, environment: &BTreeMap<String, String>) -> Result<PathBuf, Refusal> {
     let candidates: Vec<PathBuf> = if program.contains('/') {
         vec![directory.join(program)]

@@ -1,6 +1,6 @@
-//! What the platform and a supervisor say to each other over the control socket, which is the supervisor's standard
-//! input: the specification first; then commands of one byte; the other way, reports. Specification and reports are
-//! JSON, each after its length in four bytes.
+//! What the platform and a supervisor say to each other over the control socket, which is the supervisor's
+//! standard input: the specification first; then commands of one byte; the other way, reports. Specification
+//! and reports are JSON, each after its length in four bytes.
 //!
 //! The end of the platform's half is a command as well: whatever runs is killed.
 
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const TERM: u8 = b't';
 /// Ends everything at once.
 pub(crate) const KILL: u8 = b'k';
-/// The longest message, in bytes. An environment of Linux has at most 2 MiB, and JSON may make six bytes of one.
+/// The longest message, in bytes. An environment of Linux has at most 2 MiB, and JSON may make six bytes of
+/// one.
 pub(crate) const MAX_MESSAGE_BYTES: u32 = 16 << 20;
 
 /// A message as it is sent.
@@ -29,8 +30,8 @@ pub(crate) fn message(content: &impl Serialize) -> io::Result<Vec<u8>> {
 ///
 /// Memory, processors and processes are limited by a control group (v1 or v2), where this user may make one;
 /// [`Child::unlimited`](crate::process::Child::unlimited) names what could not be. There is no substitute by
-/// `RLIMIT_AS` (Node.js and Java reserve far more address space than they use) or `RLIMIT_NPROC` (it counts all
-/// processes of the user).
+/// `RLIMIT_AS` (Node.js and Java reserve far more address space than they use) or `RLIMIT_NPROC` (it counts
+/// all processes of the user).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Memory of all its processes together, in bytes.

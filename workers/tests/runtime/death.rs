@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use switchback_workers::process::{Exit, Sink};
 
-use crate::installation::{Installation, LIMIT, STAND_IN, groups, program};
+use crate::installation::{Installation, STAND_IN, groups, program, until};
 
 /// How many processes try to get away, the first of them included.
 const FAMILY: usize = 5;
@@ -26,14 +26,8 @@ fn members(tag: &str) -> Vec<i32> {
     processes.filter(|process| process.cmdline().is_ok_and(is_member)).map(|process| process.pid).collect()
 }
 
-async fn until(count: usize, tag: &str) {
-    let look = async {
-        while members(tag).len() != count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let looked = tokio::time::timeout(LIMIT, look).await;
-    looked.unwrap_or_else(|_| panic!("there are {} processes instead of {count}", members(tag).len()));
+async fn count(count: usize, tag: &str) {
+    until(&format!("there are {count} of them"), || members(tag).len() == count).await;
 }
 
 fn kill(pid: u32, signal: Signal) {
@@ -86,9 +80,9 @@ async fn what_a_program_leaves_when_it_ends_is_gone_when_that_is_told() {
 async fn a_program_that_nobody_holds_any_more_is_killed() {
     let (installation, tag) = (Installation::new(), tag());
     let (_recorder, child, _stored) = installation.spawn(&["family", &tag, "hidden"]).await;
-    until(FAMILY, &tag).await;
+    count(FAMILY, &tag).await;
     drop(child);
-    until(0, &tag).await;
+    count(0, &tag).await;
     installation.gone().await;
 }
 
@@ -101,16 +95,16 @@ async fn a_start_that_is_given_up_leaves_nothing() {
         let _ = tokio::time::timeout(Duration::from_millis(millis), start).await;
     }
     installation.gone().await;
-    until(0, &tag).await;
+    count(0, &tag).await;
 }
 
 #[tokio::test]
 async fn everything_dies_with_the_platform() {
     let (installation, tag) = (Installation::new(), tag());
     let mut platform = Platform::start(&installation, &["family", &tag, "hidden"]);
-    until(FAMILY, &tag).await;
+    count(FAMILY, &tag).await;
     platform.kill();
-    until(0, &tag).await;
+    count(0, &tag).await;
     installation.gone().await;
 }
 
@@ -118,7 +112,7 @@ async fn everything_dies_with_the_platform() {
 async fn a_supervisor_that_is_killed_is_noticed_and_nothing_of_its_program_stays() {
     let (installation, tag) = (Installation::new(), tag());
     let (_recorder, child, _stored) = installation.spawn(&["family", &tag]).await;
-    until(FAMILY, &tag).await;
+    count(FAMILY, &tag).await;
     kill(child.supervisor_pid(), Signal::KILL);
     assert_eq!(child.wait().await, Exit::Lost);
     assert_eq!(members(&tag), [0; 0]);
@@ -130,13 +124,8 @@ async fn a_program_dies_with_its_supervisor() {
     let mut platform = Platform::start(&installation, &["sleep"]);
     kill(platform.process.id(), Signal::STOP); // So that it is not the platform that clears up.
     kill(platform.supervisor, Signal::KILL);
-    let exists = || procfs::process::Process::new(platform.program.cast_signed()).is_ok_and(|p| p.is_alive());
-    let look = async {
-        while exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, look).await.expect("the program dies");
+    let program = || procfs::process::Process::new(platform.program.cast_signed());
+    until("the program is dead", || !program().is_ok_and(|process| process.is_alive())).await;
     platform.kill();
 }
 
@@ -150,11 +139,11 @@ async fn what_is_left_of_platform_and_supervisor_is_found_by_the_next_platform()
     installation.gone().await;
     let hidden = if has_groups { &["hidden"][..] } else { &[] };
     let mut platform = Platform::start(&installation, &[&["family", &tag], hidden].concat());
-    until(FAMILY, &tag).await;
+    count(FAMILY, &tag).await;
     kill(platform.supervisor, Signal::STOP); // So that it cannot clear up.
     platform.kill();
     kill(platform.supervisor, Signal::KILL);
-    until(FAMILY - 1, &tag).await; // The program itself dies with its supervisor.
+    count(FAMILY - 1, &tag).await; // The program itself dies with its supervisor.
     assert_eq!(
         installation.supervisor.sweep(|name| name == "test/program").unwrap(),
         [].into(),
@@ -170,7 +159,7 @@ async fn what_is_left_of_platform_and_supervisor_is_found_by_the_next_platform()
 async fn a_supervisor_that_hangs_is_killed_with_its_program() {
     let (installation, tag) = (Installation::new(), tag());
     let (_recorder, child, _stored) = installation.spawn(&["family", &tag]).await;
-    until(FAMILY, &tag).await;
+    count(FAMILY, &tag).await;
     kill(child.supervisor_pid(), Signal::STOP);
     assert_eq!(child.kill().await, Exit::Lost);
     assert_eq!(members(&tag), [0; 0]);
@@ -182,13 +171,9 @@ async fn processes_that_nobody_waits_for_do_not_pile_up() {
     let (recorder, child, _stored) = installation.spawn(&["orphans", "20"]).await;
     recorder.wait_for("ready", 1).await;
     let supervisor = child.supervisor_pid().cast_signed();
-    let look = async {
-        let is_child = |stat: procfs::process::Stat| stat.ppid == supervisor;
-        let processes = || procfs::process::all_processes().unwrap().filter_map(Result::ok);
-        while processes().filter(|process| process.stat().is_ok_and(is_child)).count() > 1 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, look).await.expect("they are cleared away while the program runs");
+    let is_child = |stat: procfs::process::Stat| stat.ppid == supervisor;
+    let processes = || procfs::process::all_processes().unwrap().filter_map(Result::ok);
+    let children = || processes().filter(|process| process.stat().is_ok_and(is_child)).count();
+    until("only the program is left", || children() == 1).await;
     child.kill().await;
 }

@@ -1,10 +1,19 @@
 //! An installation of its own for each test, which sees at the end that nothing is left of it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::{DeploymentId, ServiceId};
+use domain::plan::Start;
+use domain::secret::Secret;
+use domain::service::release::InstanceId;
 use eventlog::logs::Channel;
 use switchback_workers::process::{Child, Exit, Program, Supervisor};
+use switchback_workers::runtime::process::{ProcessRuntime, Settings};
+use switchback_workers::runtime::{Environment, InstanceRequest};
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::recorder::Recorder;
@@ -17,12 +26,19 @@ pub(crate) const STAND_IN: &str = env!("CARGO_BIN_EXE_workers-stand-in");
 pub(crate) struct Installation {
     pub(crate) id: String,
     pub(crate) supervisor: Supervisor,
+    /// `instances` is where the runtime keeps theirs; `files` is what was built, with the stand-in as a
+    /// program `@`.
+    pub(crate) data: TempDir,
 }
 
 impl Installation {
     pub(crate) fn new() -> Self {
         let id = uuid::Uuid::now_v7().to_string();
-        Self { supervisor: Supervisor::new(STAND_IN, &id), id }
+        let data = tempfile::tempdir().unwrap();
+        let bin = data.path().join("files/.switchback/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        std::os::unix::fs::symlink(STAND_IN, bin.join("@")).unwrap();
+        Self { supervisor: Supervisor::new(STAND_IN, &id), id, data }
     }
 
     /// Starts one of the stand-in's programs.
@@ -44,12 +60,47 @@ impl Installation {
 
     /// Waits until nothing of it runs.
     pub(crate) async fn gone(&self) {
-        let look = async {
-            while !self.supervisor.names().unwrap().is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, look).await.expect("nothing of it runs");
+        until("nothing of it runs", || self.supervisor.names().unwrap().is_empty()).await;
+    }
+
+    /// The process runtime.
+    pub(crate) fn runtime(&self) -> ProcessRuntime {
+        let settings = Settings::new(self.data.path().join("instances"), "/usr/bin:/bin");
+        ProcessRuntime::open(settings, self.supervisor.clone()).expect("it opens")
+    }
+
+    pub(crate) fn files(&self) -> PathBuf {
+        self.data.path().join("files")
+    }
+
+    /// What is given to an instance or a command.
+    pub(crate) fn environment(&self, variables: &[(&str, &str)]) -> Environment {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value)));
+        Environment {
+            service: ServiceId(uuid::Uuid::now_v7()),
+            directory: self.files(),
+            root: String::new(),
+            variables: variables.collect::<BTreeMap<_, _>>(),
+            memory_bytes: None,
+            cpu_millis: None,
+        }
+    }
+
+    /// A new instance that runs `@ program <words>`.
+    pub(crate) fn instance(&self, words: &str) -> InstanceRequest {
+        let command = format!("@ program {words}").parse().expect("a command");
+        InstanceRequest {
+            id: InstanceId { deployment: DeploymentId(uuid::Uuid::now_v7()), ordinal: 0 },
+            start: Start::Command(command),
+            environment: self.environment(&[]),
+            address: None,
+        }
+    }
+
+    /// What instances and commands have left, by name.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data.path().join("instances")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 }
 
@@ -63,9 +114,19 @@ impl Drop for Installation {
     }
 }
 
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let look = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, look).await.unwrap_or_else(|_| panic!("it is not so: {what}"));
+}
+
 /// The control groups of an installation, wherever they are.
 pub(crate) fn groups(id: &str) -> Vec<String> {
-    let mut waiting = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    let mut waiting = vec![PathBuf::from("/sys/fs/cgroup")];
     let mut found = vec![];
     while let Some(directory) = waiting.pop() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {

@@ -15,8 +15,8 @@ use crate::runtime::{Environment, RuntimeError};
 pub(super) const COMMAND: &str = "command/";
 
 impl Shared {
-    /// Runs a command to its end, once: when an earlier attempt of the step has run it with success, and nobody got to
-    /// know, that is the answer. Given up half-way, the command is killed.
+    /// Runs a command to its end, once: when an earlier attempt of the step has run it with success, and
+    /// nobody got to know, that is the answer. Given up half-way, the command is killed.
     pub(super) async fn run(
         &self,
         key: StepKey,

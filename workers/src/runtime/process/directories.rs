@@ -1,4 +1,5 @@
-//! The directories that instances and commands have of their own, and the notes of commands that were run with success.
+//! The directories that instances and commands have of their own, and the notes of commands that were run
+//! with success.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

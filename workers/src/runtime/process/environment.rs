@@ -9,7 +9,8 @@ use crate::runtime::process::directories::Own;
 /// Where an application brings programs of its own, within its files.
 const BROUGHT: [&str; 3] = [".switchback/bin", ".venv/bin", "node_modules/.bin"];
 
-/// Variables win over what the platform would set, save `PORT` (and the mark of the process, which is added later).
+/// Variables win over what the platform would set, save `PORT` (and the mark of the process, which is added
+/// later).
 pub(super) fn build(
     path: &str,
     given: &Environment,
@@ -30,7 +31,8 @@ pub(super) fn build(
     environment
 }
 
-/// The directories of programs that the application brought, those of the service before those of the repository.
+/// The directories of programs that the application brought, those of the service before those of the
+/// repository.
 fn brought(given: &Environment) -> Vec<String> {
     let mut places: Vec<PathBuf> = vec![given.directory.join(&given.root), given.directory.clone()];
     places.dedup();

@@ -11,8 +11,8 @@ use procfs::process::{FDTarget, Process};
 use crate::process::tree;
 use crate::runtime::RuntimeError;
 
-/// Ports that are given. The kernel gives none of them to an outgoing connection (those begin at 32768), so one that was
-/// free a moment ago still is when the instance listens.
+/// Ports that are given. The kernel gives none of them to an outgoing connection (those begin at 32768), so
+/// one that was free a moment ago still is when the instance listens.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// The ports of instances.

@@ -1,5 +1,5 @@
-//! Stands in for the platform's executable in tests: it knows the hidden subcommands, plays the programs that the tests
-//! start (among them those that do not want to end), and plays a platform that can be killed.
+//! Stands in for the platform's executable in tests: it knows the hidden subcommands, plays the programs that
+//! the tests start (among them those that do not want to end), and plays a platform that can be killed.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["supervise", ..] => switchback_workers::supervise::main(),
+        ["serve-static", ..] => switchback_workers::static_files::main(arguments.into_iter().skip(1)),
         ["platform", installation, rest @ ..] => platform::run(installation, rest),
         ["program", name, rest @ ..] => programs::run(name, rest),
         _ => ExitCode::from(64),

@@ -104,8 +104,8 @@ fn graceful() -> io::Result<()> {
     })
 }
 
-/// Starts itself as another program in a session of its own, where the process that did so ends at once (a double
-/// fork), and with an empty environment when it is to hide.
+/// Starts itself as another program in a session of its own, where the process that did so ends at once (a
+/// double fork), and with an empty environment when it is to hide.
 fn detached(words: &[&str], hides: bool) -> io::Result<()> {
     if words.first() == Some(&"now") {
         let _ = setsid();
@@ -122,7 +122,8 @@ fn detached(words: &[&str], hides: bool) -> io::Result<()> {
     say("detached")
 }
 
-/// Everything that tries to get away, at once; none of it ends when asked to. The tag is among their arguments.
+/// Everything that tries to get away, at once; none of it ends when asked to. The tag is among their
+/// arguments.
 fn family(tag: &str, hides: bool) -> io::Result<()> {
     itself(&["stubborn", tag])?.spawn()?;
     itself(&["stubborn", tag])?.process_group(0).spawn()?;
