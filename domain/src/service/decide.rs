@@ -116,7 +116,7 @@ impl Active {
         let will_have_it =
             self.waiting.is_some() || self.turn.as_ref().is_some_and(|turn| turn.cut.is_none());
         match deploy {
-            Some(deployment) if self.will_be_live() && !will_have_it => {
+            Some(deployment) if self.will_be_live() && !will_have_it && !self.knows(deployment) => {
                 self.request(deployment, Subject::Configuration {})
             }
             Some(_) | None => vec![],

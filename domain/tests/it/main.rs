@@ -3,6 +3,7 @@
 // As the other crates call it.
 extern crate switchback_domain as domain;
 
+mod laws;
 mod limits;
 mod parsing;
 mod samples;

@@ -184,3 +184,13 @@ fn that_somebody_saw_values_is_recorded_and_changes_nothing() {
     let after = given::<Service>([created(), revealed]).state();
     assert_eq!(after, given::<Service>([created()]).state());
 }
+
+/// A command that was given twice, with another's change in between.
+#[test]
+fn a_change_that_comes_late_is_not_deployed_under_an_id_that_was_used() {
+    let change = |value: &str| changed([("A", value)], []);
+    let deployed = [change("1"), of_configuration(2), admitted(2), ended(2, Outcome::Failed), change("2")];
+    given::<Service>(service_with_release(1).into_iter().chain(deployed))
+        .when(set([("A", "1")], Some(deployment(2))))
+        .then([change("1")]);
+}
