@@ -28,6 +28,7 @@ pub mod queue;
 pub mod envelope;
 
 pub mod files;
+pub mod jetstream;
 pub mod memory;
 pub mod sqlite;
 
@@ -41,6 +42,7 @@ pub mod conformance;
 mod board;
 mod bounded;
 mod chain;
+mod heads;
 mod lines;
 mod lock;
 mod tail;

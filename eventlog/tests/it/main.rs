@@ -6,6 +6,9 @@ extern crate switchback_eventlog as eventlog;
 
 mod disk;
 mod files;
+mod jetstream;
 mod memory;
+mod nats;
+mod proxy;
 mod sqlite;
 mod writer;

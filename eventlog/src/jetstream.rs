@@ -1,0 +1,144 @@
+//! The adapters on NATS `JetStream`: the event log in the stream `SB_EVENTS`, the work queue in `SB_WORK` and `SB_QUEUE`.
+//!
+//! One commit is one message. What NATS leaves to its users is done here: an answer that did not come is asked for until
+//! it is known (`append`), replicas that lag are recognised (`read`), consumers that die are made again (`follow`), a
+//! server that would lose acknowledged commits to a power cut is refused (`durable`).
+
+mod append;
+mod batch;
+mod connection;
+mod durable;
+mod follow;
+mod lane;
+mod log;
+mod monitor;
+mod queue;
+mod read;
+mod streams;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::BoxError;
+
+pub use log::JetStreamLog;
+pub use queue::JetStreamQueue;
+
+/// How to reach NATS, and what it is trusted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `nats://host:port`, several with commas between them.
+    pub urls: String,
+    /// A file with credentials (JWT and seed), when the server asks for them.
+    pub credentials: Option<PathBuf>,
+    /// What names of streams and subjects begin with: small letters and digits. `sb` unless several installations share
+    /// one account.
+    pub prefix: String,
+    /// How many servers keep each message. Three or more need no server that syncs before it answers.
+    pub replicas: usize,
+    /// Monitoring endpoints (`http://host:port`) of all servers, where they can be asked whether they sync before they
+    /// answer; needed when our account may not ask by NATS itself.
+    pub monitors: Vec<String>,
+    /// Take a server that may lose what it acknowledged in the last two minutes when its power is cut.
+    pub accept_loss_on_power_cut: bool,
+    /// How long an append is given again while the log cannot answer, as when a cluster elects a leader.
+    pub ride_out: Duration,
+}
+
+impl Settings {
+    /// One server, or a cluster of which one answers, with everything else as it is meant to be.
+    #[must_use]
+    pub fn new(urls: &str) -> Self {
+        Self {
+            urls: urls.to_owned(),
+            credentials: None,
+            prefix: "sb".to_owned(),
+            replicas: 1,
+            monitors: Vec::new(),
+            accept_loss_on_power_cut: false,
+            ride_out: Duration::from_secs(15),
+        }
+    }
+}
+
+/// NATS cannot be used. Nothing was changed, except that a stream may have been made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The settings are wrong.
+    #[error("`{value}` is no {what}")]
+    Setting {
+        /// What was wanted.
+        what: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// No server answers.
+    #[error("connect to NATS at {urls}")]
+    Unreachable {
+        /// Where it was looked for.
+        urls: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+    /// The server is too old, and keeps its promises less well.
+    #[error("NATS server {server} has version {found}; Switchback needs {wanted} or newer")]
+    TooOld {
+        /// The server's name.
+        server: String,
+        /// Its version.
+        found: String,
+        /// The oldest that is taken.
+        wanted: &'static str,
+    },
+    /// The server takes no messages of the size that a commit may have.
+    #[error(
+        "NATS server {server} takes messages of {found} bytes at most; set its `max_payload` to {wanted}"
+    )]
+    MaxPayload {
+        /// The server's name.
+        server: String,
+        /// What it takes.
+        found: usize,
+        /// What is needed.
+        wanted: usize,
+    },
+    /// A server answers before a write is on the disk.
+    #[error(
+        "NATS server {server} acknowledges before it syncs, so a power cut loses up to two minutes of history; \
+         set `jetstream {{ sync_interval: always }}`, or use three replicas, or accept the loss by a setting"
+    )]
+    LosesOnPowerCut {
+        /// The server's name.
+        server: String,
+    },
+    /// Nobody would say whether the server answers before a write is on the disk.
+    #[error(
+        "it cannot be told whether NATS syncs before it acknowledges: name its monitoring endpoint, or let our \
+         account ask `$SYS.REQ.SERVER.PING.JSZ`, or use three replicas, or accept a loss on power cut by a setting"
+    )]
+    NotProven,
+    /// A stream is not configured as it has to be.
+    #[error(
+        "stream {stream} has {field} = {found}, it has to be {wanted}; somebody changed it, or another made it"
+    )]
+    Drifted {
+        /// The stream.
+        stream: String,
+        /// What is different.
+        field: &'static str,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        wanted: String,
+    },
+    /// A stream cannot be looked at or made.
+    #[error("make sure of stream {stream}")]
+    Stream {
+        /// The stream.
+        stream: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+}

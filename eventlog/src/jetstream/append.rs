@@ -1,0 +1,206 @@
+//! Appending: one message, given again with the same id until it is known what became of it.
+//!
+//! NATS says that an append lost a race in two ways (10071, and 10164 on a cluster), also when it was our own append,
+//! whose answer got lost, that won. So a lost race is believed only when the commit that stands behind the expected one
+//! was looked at, and is another.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::{ErrorCode, context::PublishError};
+use domain::stream::Position;
+
+use crate::commit::{Commit, Head, RecordedCommit};
+use crate::envelope::{self, Encoded};
+use crate::error::{AppendError, BoxError};
+use crate::jetstream::batch::{Stored, next_from_leader};
+use crate::jetstream::connection::Connection;
+
+/// When NATS is not there and was never asked, an append waits no longer than this for it.
+const CONNECTION_WAIT: Duration = Duration::from_secs(2);
+const WAIT_MIN: Duration = Duration::from_millis(4);
+const WAIT_MAX: Duration = Duration::from_millis(250);
+/// A leader that was just elected may not show yet what it has; only then is a race without a winner looked at again.
+const LOOKS_MAX: u32 = 4;
+
+/// An append on its way.
+pub(super) struct Append<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) stream: &'a Stream<()>,
+    pub(super) stream_name: &'a str,
+    pub(super) subject: String,
+    pub(super) commit: &'a Commit,
+    pub(super) encoded: Encoded,
+    pub(super) expected: Head,
+}
+
+/// What became of an append that did not fail.
+pub(super) enum Outcome {
+    /// It stands in the log, now or from before.
+    Stands(Head),
+    /// Another commit stands there.
+    Lost(Option<RecordedCommit>),
+}
+
+/// What an attempt was answered with.
+enum Answer {
+    Appended(u64),
+    /// It was there before, at this sequence.
+    Duplicate(u64),
+    Raced,
+    /// It may have been done.
+    Doubtful(BoxError),
+    /// It was not done, and may be next time.
+    NotDone(BoxError),
+    /// It was not done and will not be.
+    Refused(BoxError),
+}
+
+/// How an append ends without an outcome.
+struct Failure {
+    source: BoxError,
+    is_doubtful: bool,
+}
+
+impl Append<'_> {
+    /// Appends, however often it has to be tried within the time that the settings give.
+    pub(super) async fn run(&self) -> Result<Outcome, AppendError> {
+        let stream = self.commit.stream;
+        self.insist().await.map_err(|Failure { source, is_doubtful }| {
+            if is_doubtful {
+                AppendError::Unknown { stream, source }
+            } else {
+                AppendError::Unavailable { stream, source }
+            }
+        })
+    }
+
+    async fn insist(&self) -> Result<Outcome, Failure> {
+        let begin = Instant::now();
+        let mut is_doubtful = false;
+        let mut looks = 0;
+        for attempt in 0_u32.. {
+            let wait = if is_doubtful { self.connection.settings.ride_out } else { CONNECTION_WAIT };
+            if !self.connection.wait_until_up(wait).await {
+                let source = "there is no connection to NATS".into();
+                return Err(Failure { source, is_doubtful });
+            }
+            let source = match self.attempt().await {
+                Answer::Appended(sequence) => return Ok(Outcome::Stands(self.head(sequence))),
+                Answer::Duplicate(sequence) => match self.look(sequence).await {
+                    Ok(Some(found)) => return Ok(self.judge(found)),
+                    Ok(None) => "a duplicate is not where NATS says".into(),
+                    Err(err) => err,
+                },
+                Answer::Raced => match self.look(self.expected.position.0 + 1).await {
+                    Ok(Some(found)) => return Ok(self.judge(found)),
+                    Ok(None) if looks >= LOOKS_MAX => return Ok(Outcome::Lost(None)),
+                    Ok(None) => {
+                        looks += 1;
+                        "another append to the stream is on its way".into()
+                    }
+                    Err(err) => err,
+                },
+                Answer::Refused(source) => return Err(Failure { source, is_doubtful }),
+                Answer::NotDone(source) => source,
+                Answer::Doubtful(source) => {
+                    is_doubtful = true;
+                    source
+                }
+            };
+            if begin.elapsed() >= self.connection.settings.ride_out {
+                return Err(Failure { source, is_doubtful });
+            }
+            tokio::time::sleep(self.wait(attempt)).await;
+        }
+        unreachable!("the loop has no end of its own")
+    }
+
+    async fn attempt(&self) -> Answer {
+        let message = PublishMessage::build()
+            .payload(self.encoded.payload.clone().into())
+            .message_id(self.commit.id.to_string())
+            .expected_stream(self.stream_name)
+            .expected_last_subject_sequence(self.expected.position.0);
+        let mut made = self.connection.made.clone();
+        made.mark_unchanged();
+        let sent = self.connection.context.send_publish(self.subject.clone(), message).await;
+        let answer = match sent {
+            Ok(answer) => answer.into_future(),
+            Err(err) => return Answer::NotDone(err.into()),
+        };
+        let answered = tokio::select! {
+            answered = answer => answered,
+            // What the old connection was asked, the new one is not told.
+            _ = made.changed() => {
+                return Answer::Doubtful("the connection was lost before the answer came".into());
+            }
+        };
+        match answered {
+            Ok(ack) if ack.duplicate => Answer::Duplicate(ack.sequence),
+            Ok(ack) => Answer::Appended(ack.sequence),
+            Err(err) => classify(err),
+        }
+    }
+
+    /// The first commit of the stream from a sequence on, as the leader has it.
+    async fn look(&self, from: u64) -> Result<Option<Stored>, BoxError> {
+        next_from_leader(self.connection, self.stream, &self.subject, from).await
+    }
+
+    fn judge(&self, found: Stored) -> Outcome {
+        match envelope::decode(Position(found.sequence), &found.payload, None) {
+            Ok(found) if found.id == self.commit.id => Outcome::Stands(found.head),
+            Ok(found) => Outcome::Lost(Some(found)),
+            // Whatever it is, it is not ours; whoever reads it will be told.
+            Err(_) => Outcome::Lost(None),
+        }
+    }
+
+    fn head(&self, sequence: u64) -> Head {
+        Head { version: self.encoded.version, position: Position(sequence), hash: self.encoded.hash }
+    }
+
+    /// Grows, and is another for each commit, so that writers that raced do not race again.
+    fn wait(&self, attempt: u32) -> Duration {
+        let (_, low) = self.commit.id.0.as_u64_pair();
+        let most = WAIT_MIN.saturating_mul(2_u32.saturating_pow(attempt.min(8))).min(WAIT_MAX);
+        let part = low.rotate_left(attempt * 7) % 1000;
+        most.mul_f64(0.5 + part as f64 / 2000.0)
+    }
+}
+
+fn classify(err: PublishError) -> Answer {
+    let code =
+        err.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(|err| err.error_code());
+    match (err.kind(), code) {
+        (PublishErrorKind::WrongLastSequence, _)
+        | (_, Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)) => {
+            Answer::Raced
+        }
+        // Nobody heard it: the stream has no leader now.
+        (PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending, _) => {
+            Answer::NotDone(err.into())
+        }
+        (
+            _,
+            Some(
+                ErrorCode::INSUFFICIENT_RESOURCES
+                | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+                | ErrorCode::STREAM_NOT_MATCH
+                | ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
+            ),
+        )
+        | (PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId, _) => {
+            Answer::Refused(err.into())
+        }
+        // 10158: the same commit is on its way already. 10077, 10008: stored or not, the cluster does not know.
+        (PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::Other, _) => {
+            Answer::Doubtful(err.into())
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The event log on `JetStream`.
+
+use std::sync::Arc;
+
+use async_nats::jetstream::stream::Stream;
+use async_trait::async_trait;
+use domain::stream::{Position, StreamId, Version};
+use futures::stream::BoxStream;
+
+use crate::commit::{Commit, Head, RecordedCommit};
+use crate::envelope;
+use crate::error::{AppendError, ReadError};
+use crate::heads::Heads;
+use crate::jetstream::append::{Append, Outcome};
+use crate::jetstream::connection::Connection;
+use crate::jetstream::read::{Reader, subject_of};
+use crate::jetstream::{ConnectError, Settings, follow, streams};
+use crate::log::{EventLog, Filter, Page, Slice};
+
+/// The event log on `JetStream`. Clones are the same log.
+#[derive(Clone)]
+pub struct JetStreamLog {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) stream: Stream<()>,
+    pub(super) stream_name: String,
+    heads: Heads,
+}
+
+impl Shared {
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let Self { connection, stream, stream_name, heads } = self;
+        Reader { connection, stream, stream_name, heads }
+    }
+}
+
+impl JetStreamLog {
+    /// Connects, makes sure that the server can be trusted, and that the stream is there and as it has to be.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
+        let connection = Connection::open(settings).await?;
+        let (stream, info) = streams::ensure(&connection, streams::events(&connection)).await?;
+        let stream_name = info.config.name;
+        Ok(Self { shared: Arc::new(Shared { connection, stream, stream_name, heads: Heads::default() }) })
+    }
+}
+
+#[async_trait]
+impl EventLog for JetStreamLog {
+    async fn append(&self, commit: &Commit, expected: Head) -> Result<Head, AppendError> {
+        let Shared { connection, stream, stream_name, heads } = &*self.shared;
+        let append = Append {
+            connection,
+            stream,
+            stream_name,
+            subject: subject_of(connection, &commit.stream),
+            commit,
+            encoded: envelope::encode(commit, &expected)?,
+            expected,
+        };
+        match append.run().await? {
+            Outcome::Stands(head) => {
+                heads.note(&commit.stream, head);
+                Ok(head)
+            }
+            Outcome::Lost(winner) => {
+                // Whoever reads now, to decide again, must see at least this.
+                if let Some(winner) = winner {
+                    heads.note(&commit.stream, winner.head);
+                }
+                Err(AppendError::Conflict { stream: commit.stream, expected: expected.version })
+            }
+        }
+    }
+
+    async fn read(&self, stream: &StreamId, after: Version) -> Result<Slice, ReadError> {
+        self.shared.reader().stream(stream, after).await
+    }
+
+    async fn read_all(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, ReadError> {
+        self.shared.reader().page(after, filter, limit).await
+    }
+
+    async fn subscribe(
+        &self,
+        after: Position,
+        filter: Filter,
+    ) -> BoxStream<'static, Result<RecordedCommit, ReadError>> {
+        follow::follow(Arc::clone(&self.shared), after, filter)
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.shared.reader().head().await
+    }
+}

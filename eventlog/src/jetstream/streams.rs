@@ -1,0 +1,141 @@
+//! The streams: how they have to be configured, made when they are not there, and refused when they are otherwise.
+
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType, Stream,
+};
+use async_nats::jetstream::{ErrorCode, context::GetStreamError};
+
+use crate::commit::MAX_COMMIT_BYTES;
+use crate::jetstream::ConnectError;
+use crate::jetstream::connection::{Connection, ENVELOPE_BYTES_MAX};
+
+/// How long NATS itself remembers the ids of commits. We do not rely on it; it spares a second look.
+const DUPLICATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// The stream of all commits. Nothing in it is ever changed, deleted or forgotten.
+pub(super) fn events(connection: &Connection) -> Config {
+    Config {
+        name: connection.stream("EVENTS"),
+        subjects: vec![connection.subject("evt.>")],
+        description: Some("Switchback: the event log".to_owned()),
+        max_message_size: i32::try_from(MAX_COMMIT_BYTES + ENVELOPE_BYTES_MAX).unwrap_or(i32::MAX),
+        duplicate_window: DUPLICATE_WINDOW,
+        deny_delete: true,
+        deny_purge: true,
+        ..kept(connection)
+    }
+}
+
+/// The stream of items that wait or are leased. A message is gone when it is acknowledged.
+pub(super) fn work(connection: &Connection) -> Config {
+    Config {
+        name: connection.stream("WORK"),
+        subjects: vec![connection.subject("work.*.*")],
+        description: Some("Switchback: work that waits".to_owned()),
+        retention: RetentionPolicy::WorkQueue,
+        max_messages_per_subject: 1,
+        discard_new_per_subject: true,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..kept(connection)
+    }
+}
+
+/// The stream of what else the queue has to remember: items that are parked, and up to where events were routed.
+pub(super) fn queue(connection: &Connection) -> Config {
+    Config {
+        name: connection.stream("QUEUE"),
+        subjects: vec![connection.subject("parked.*"), connection.subject("routed")],
+        description: Some("Switchback: parked work".to_owned()),
+        discard: DiscardPolicy::Old,
+        max_messages_per_subject: 1,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..kept(connection)
+    }
+}
+
+/// What all of them have in common: on disk, without a limit of number or age.
+fn kept(connection: &Connection) -> Config {
+    Config {
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_bytes: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        num_replicas: connection.settings.replicas,
+        allow_direct: true,
+        ..Config::default()
+    }
+}
+
+/// Makes a stream, or makes sure that it is what it has to be.
+pub(super) async fn ensure(
+    connection: &Connection,
+    wanted: Config,
+) -> Result<(Stream<()>, Info), ConnectError> {
+    let name = wanted.name.clone();
+    let failed = |source| ConnectError::Stream { stream: name.clone(), source };
+    let info = match connection.context.get_stream(&name).await {
+        Ok(stream) => stream.cached_info().clone(),
+        Err(err) if is_not_there(&err) => {
+            // Whoever makes it at the same time makes the same one.
+            let made = connection.context.create_stream(wanted.clone()).await;
+            made.map_err(|source| failed(source.into()))?.cached_info().clone()
+        }
+        Err(source) => return Err(failed(source.into())),
+    };
+    if let Some((field, found, wanted)) = difference(&info.config, &wanted) {
+        return Err(ConnectError::Drifted { stream: name, field, found, wanted });
+    }
+    let stream = connection.context.get_stream_no_info(&name).await;
+    Ok((stream.map_err(|source| failed(source.into()))?, info))
+}
+
+fn is_not_there(err: &GetStreamError) -> bool {
+    matches!(err.kind(), GetStreamErrorKind::JetStream(err) if err.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// The first setting that is not as it has to be, with what it is and what it has to be.
+fn difference(found: &Config, wanted: &Config) -> Option<(&'static str, String, String)> {
+    macro_rules! compare {
+        ($($field:ident),*) => {$(
+            if found.$field != wanted.$field {
+                return Some((stringify!($field), format!("{:?}", found.$field), format!("{:?}", wanted.$field)));
+            }
+        )*};
+    }
+    compare!(
+        subjects,
+        retention,
+        storage,
+        discard,
+        discard_new_per_subject,
+        max_messages,
+        max_messages_per_subject,
+        max_bytes,
+        max_age,
+        max_consumers,
+        max_message_size,
+        num_replicas,
+        no_ack,
+        sealed,
+        allow_rollup,
+        deny_delete,
+        deny_purge,
+        allow_direct,
+        mirror,
+        sources,
+        subject_transform,
+        allow_message_ttl,
+        subject_delete_marker_ttl,
+        duplicate_window
+    );
+    // The default stands in the answer by name or not at all.
+    if found.persist_mode == Some(PersistenceMode::Async) {
+        return Some(("persist_mode", "Async".to_owned(), "Default".to_owned()));
+    }
+    None
+}

@@ -1,0 +1,76 @@
+//! The adapters on JetStream, with one server and with three.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::stream::Position;
+use eventlog::conformance::log::Fixture;
+use eventlog::jetstream::{JetStreamLog, Settings};
+use eventlog::log::SharedLog;
+use serde_json::Value;
+
+use crate::nats::{self, Cleanup, one_server, three_servers};
+use crate::proxy;
+
+struct Log {
+    log: JetStreamLog,
+    settings: Settings,
+    _cleanup: Cleanup,
+}
+
+impl Log {
+    async fn new(settings: Settings) -> Self {
+        let log = JetStreamLog::connect(&settings).await.unwrap();
+        let cleanup = Cleanup(settings.clone());
+        Self { log, settings, _cleanup: cleanup }
+    }
+
+    /// Publishes what the commit at a position would be with other attributes, as if NATS had stored that.
+    async fn forge(&self, position: Position, change: impl Fn(&mut Value)) {
+        let context = nats::context(&self.settings).await;
+        let stream = context.get_stream(nats::stream(&self.settings, "EVENTS")).await.unwrap();
+        let message = stream.get_raw_message(position.0).await.unwrap();
+        let mut batch: Value = serde_json::from_slice(&message.payload).unwrap();
+        change(&mut batch[0]);
+        let forged = serde_json::to_vec(&batch).unwrap();
+        context.publish(message.subject, forged.into()).await.unwrap().await.unwrap();
+    }
+}
+
+#[async_trait]
+impl Fixture for Log {
+    fn log(&self) -> SharedLog {
+        Arc::new(self.log.clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.log = JetStreamLog::connect(&self.settings).await.unwrap();
+    }
+
+    async fn losing_answers(&self, every: u32) -> SharedLog {
+        let urls = proxy::start(&self.settings.urls, every).await;
+        Arc::new(JetStreamLog::connect(&Settings { urls, ..self.settings.clone() }).await.unwrap())
+    }
+
+    /// The stream cannot be changed, so a commit is added that says that others stood before it than do.
+    async fn tamper(&self, position: Position) {
+        self.forge(position, |event| event["streamversion"] = 6.into()).await;
+    }
+
+    /// Nor can a commit be taken out, so one is added that says that another stood before it.
+    async fn lose(&self, position: Position) {
+        self.forge(position, |event| event["streamversion"] = 7.into()).await;
+    }
+}
+
+mod one {
+    mod log {
+        eventlog::log_suite!(crate::jetstream::Log::new(crate::jetstream::one_server()).await);
+    }
+}
+
+mod three {
+    mod log {
+        eventlog::log_suite!(crate::jetstream::Log::new(crate::jetstream::three_servers()).await);
+    }
+}
