@@ -1,11 +1,12 @@
 //! Room on a disk: what is kept free, and how much a directory takes.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
 /// How often free room is looked at; a directory's size is looked at as often as that costs little.
@@ -146,6 +147,29 @@ pub async fn watch(directories: Vec<PathBuf>, limit: Usage, reserve: Reserve) ->
         }
         next = Instant::now() + begin.elapsed() * REST_FACTOR;
     }
+}
+
+/// Writes a file whole or not at all, and so that a power cut does not lose it: its bytes first, then its
+/// name, then the directory that holds the name.
+///
+/// # Errors
+/// When it could not be written; then what was there before still is.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory)?;
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    persist(file, path)
+}
+
+/// Gives a file its name, as [`write`] does.
+///
+/// # Errors
+/// When it could not.
+pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    fs::File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// Removes a directory and all in it, also what its owner may not write into (as Go's module cache). One that

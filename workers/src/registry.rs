@@ -10,6 +10,8 @@ use domain::id::ServiceId;
 use crate::builder::BuildRequest;
 use crate::key::StepKey;
 
+pub mod local;
+
 /// Something that could not be stored or found.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

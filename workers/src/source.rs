@@ -10,7 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::key::StepKey;
 use crate::output::Output;
 
+pub mod archive;
 pub mod git;
+mod sources;
+mod workspace;
+
+pub use crate::source::sources::Sources;
 
 /// Files that could not be fetched. The text is for the person who deploys: what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]

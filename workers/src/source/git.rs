@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use domain::source::{GitRef, RepositoryUrl, Revision, RevisionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk;
 use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::output::Output;
@@ -31,6 +30,7 @@ use crate::source::git::checkout::{Counts, Submodule};
 use crate::source::git::command::Git;
 use crate::source::git::mirror::Mirror;
 use crate::source::git::reference::Wanted;
+use crate::source::workspace::Workspace;
 
 pub use crate::source::git::settings::Settings;
 
@@ -78,29 +78,28 @@ impl GitSource {
         self.fences.enter(key).map_err(|fenced| failure::failed("fetch", Some(Box::new(fenced))))?;
         let name = format!("fetch/{}", key.deployment);
         self.end(&name).await;
-        let parts = into.with_extension(format!("part-{}", key.fence.0));
+        let workspace = Workspace::new(into, key);
         let wanted = Wanted::of(reference, pinned);
-        let bringing = self.bring(&name, url, wanted, &parts, output);
+        let bringing = self.bring(&name, url, wanted, workspace.part(), output);
         let result = tokio::select! {
             result = bringing => result,
             () = cancel.cancelled() => Err(failure::cancelled()),
             () = tokio::time::sleep(self.settings.limit) => Err(failure::timed_out(url, self.settings.limit)),
         };
-        // What was given up is ended by now or in a moment; nothing of it may write any more.
-        if result.is_err() {
-            self.end(&name).await;
+        let fenced = |fenced| failure::failed("fetch", Some(Box::new(fenced)));
+        match result.and_then(|revision| self.fences.enter(key).map(|()| revision).map_err(fenced)) {
+            Ok(revision) => {
+                let cannot = |error| failure::failed("put the files in place", Some(Box::new(error)));
+                workspace.place().await.map_err(cannot)?;
+                Ok(revision)
+            }
+            Err(error) => {
+                // What was given up is ended by now or in a moment; nothing of it may write any more.
+                self.end(&name).await;
+                workspace.discard(&self.fences, key).await;
+                Err(error)
+            }
         }
-        let placed = result.and_then(|revision| {
-            self.fences.enter(key).map_err(|fenced| failure::failed("fetch", Some(Box::new(fenced))))?;
-            let placed = disk::remove(into).and_then(|()| std::fs::rename(&parts, into));
-            placed.map_err(|error| failure::failed("put the files in place", Some(Box::new(error))))?;
-            Ok(revision)
-        });
-        if placed.is_err() {
-            let left = parts.clone();
-            let _ = tokio::task::spawn_blocking(move || disk::remove(&left)).await;
-        }
-        placed
     }
 
     /// Ends what runs under a name.

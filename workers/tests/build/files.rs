@@ -31,3 +31,28 @@ pub(crate) fn tree(files: &[(&str, &str)]) -> TempDir {
     write(directory.path(), files);
     directory
 }
+
+/// The files of a directory, as `path=text`, links as `path->target`.
+pub(crate) fn listing(directory: &Path) -> Vec<String> {
+    let mut found = vec![];
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            let name = path.strip_prefix(directory).expect("within").to_string_lossy().into_owned();
+            let kind = entry.file_type().expect("readable");
+            if kind.is_dir() {
+                waiting.push(path);
+            } else if kind.is_symlink() {
+                found.push(format!("{name}->{}", fs::read_link(&path).expect("a link").display()));
+            } else {
+                found.push(format!(
+                    "{name}={}",
+                    String::from_utf8_lossy(&fs::read(&path).expect("readable")).trim()
+                ));
+            }
+        }
+    }
+    found.sort();
+    found
+}

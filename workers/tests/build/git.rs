@@ -6,7 +6,6 @@ mod hostile;
 mod submodules;
 
 use std::fs;
-use std::path::Path;
 
 use domain::deployment::step::Step;
 use domain::source::{GitRef, Revision};
@@ -15,6 +14,7 @@ use workers::disk::Reserve;
 use workers::source::SourceError;
 use workers::source::git::{GitSource, Settings};
 
+use crate::files;
 use crate::platform::{LIMIT, Platform, environment};
 
 /// A platform that fetches.
@@ -62,7 +62,7 @@ impl Fetcher {
 
     /// The files that were brought, as `path=text`, links as `path->target`.
     fn files(&self) -> Vec<String> {
-        listing(&self.platform.workspace())
+        files::listing(&self.platform.workspace())
     }
 
     /// What is in the directory of the deployment: the files, and nothing half made beside them.
@@ -71,28 +71,4 @@ impl Fetcher {
         let entries = fs::read_dir(parent.parent().expect("below")).into_iter().flatten();
         entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
     }
-}
-
-fn listing(directory: &Path) -> Vec<String> {
-    let mut found = vec![];
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(next) = waiting.pop() {
-        for entry in fs::read_dir(&next).into_iter().flatten().filter_map(Result::ok) {
-            let path = entry.path();
-            let name = path.strip_prefix(directory).expect("within").to_string_lossy().into_owned();
-            let kind = entry.file_type().expect("readable");
-            if kind.is_dir() {
-                waiting.push(path);
-            } else if kind.is_symlink() {
-                found.push(format!("{name}->{}", fs::read_link(&path).expect("a link").display()));
-            } else {
-                found.push(format!(
-                    "{name}={}",
-                    String::from_utf8_lossy(&fs::read(&path).expect("readable")).trim()
-                ));
-            }
-        }
-    }
-    found.sort();
-    found
 }

@@ -2,9 +2,11 @@
 
 extern crate switchback_workers as workers;
 
+mod archive;
 mod detection;
 mod files;
 mod git;
 mod platform;
+mod registry;
 mod repository;
 mod server;

@@ -109,8 +109,8 @@ const KNOWN: [(&[&str], &str, bool, &str); 10] = [
         ],
         "repository_denied",
         true,
-        "it is not there, or is private: this server has no credentials for it; for a private repository, use \
-         ssh with a key of this server, or upload the files (`switchback deploy .`)",
+        "it is not there, or is private: this server has no credentials for it; for a private repository, \
+         use ssh with a key of this server, or upload the files (`switchback deploy .`)",
     ),
     (
         &["Permission denied (", "Too many authentication failures"],
