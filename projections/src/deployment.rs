@@ -7,7 +7,7 @@ use domain::deployment::{self};
 use domain::event::Event;
 use domain::service::release::Build;
 use domain::service::{self, Subject};
-use domain::source::Revision;
+use domain::source::{Revision, Source};
 use domain::stream::Recorded;
 
 pub use self::query::{Deployment, Failure, Filter, Status, Trigger, get, list};
@@ -129,12 +129,11 @@ fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
 
 fn requested(recorded: &Recorded, subject: &Subject) -> [Assignment; 12] {
     let none = || Value::Text(None);
-    let (kind, source, of_release, build) = match subject {
-        Subject::Source { source, .. } => ("source", json(source), None, None),
+    let (kind, source, of_release, revision) = match subject {
+        Subject::Source { source, .. } => ("source", json(source), None, revision_of(source)),
         Subject::Configuration {} => ("configuration", none(), None, None),
-        Subject::Release { release, build } => ("release", none(), Some(*release), Some(build)),
+        Subject::Release { release, build } => ("release", none(), Some(*release), build.revision.as_ref()),
     };
-    let revision = build.and_then(|build| build.revision.as_ref());
     [
         ("organization", recorded.stream.organization.into()),
         ("service", recorded.stream.id.into()),
@@ -217,6 +216,14 @@ fn learnt(recorded: &Recorded, output: &Output) -> Vec<Change> {
         | Output::Verify {}
         | Output::Activate {}
         | Output::Retire {} => vec![],
+    }
+}
+
+/// What is known of the revision before anything is fetched.
+fn revision_of(source: &Source) -> Option<&Revision> {
+    match source {
+        Source::Upload { revision, .. } => revision.as_ref(),
+        Source::Repository { .. } => None,
     }
 }
 

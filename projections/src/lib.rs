@@ -28,3 +28,4 @@ pub mod variable;
 
 pub mod audit;
 pub mod feed;
+pub mod past;

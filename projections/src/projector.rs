@@ -7,7 +7,7 @@
 //! Two projectors on one database are safe: a checkpoint moves only from where its writer saw it, so the second one to
 //! come fails its whole batch, waits, and looks again.
 
-mod apply;
+pub(crate) mod apply;
 mod batch;
 pub mod checkpoint;
 mod follow;
@@ -172,8 +172,8 @@ impl Projector {
     async fn prepare(&self) -> Result<(Vec<Line>, Vec<Line>), ProjectorError> {
         self.store.migrate().await.map_err(|err| ProjectorError::Store { source: err.into() })?;
         let (mut live, mut building) = (vec![], vec![]);
-        for projection in &self.projections {
-            match rebuild::prepare(&self.store, *projection).await? {
+        for prepared in rebuild::prepare(&self.store, &self.projections).await? {
+            match prepared {
                 Prepared::Live(line) => {
                     self.board.live(&line);
                     live.push(line);

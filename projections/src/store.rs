@@ -103,7 +103,7 @@ impl ReadStore {
     /// # Errors
     /// [`QueryError`].
     pub async fn one<T: FromRow>(&self, select: Select) -> Result<T, QueryError> {
-        self.optional(select).await?.ok_or_else(|| error::of_query(sqlx::Error::RowNotFound))
+        self.optional(select).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 
     async fn fetch(&self, select: Select) -> Result<Vec<Row>, QueryError> {
@@ -113,7 +113,7 @@ impl ReadStore {
             Engine::Sqlite(sqlite) => sqlite.fetch(text, binds).await,
             Engine::Postgres(postgres) => postgres.fetch(text, binds).await,
         };
-        rows.map_err(error::of_query)
+        Ok(rows?)
     }
 
     /// Begins to write. One at a time on `SQLite`.

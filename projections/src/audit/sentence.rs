@@ -1,9 +1,12 @@
 //! What happened, in a sentence that goes on from the name of whoever did it.
 
+use std::collections::BTreeSet;
+
 use domain::claim::{self, Key};
 use domain::deployment::step::{Output, Step};
 use domain::deployment::{self, CancelReason};
 use domain::event::Event;
+use domain::name::VariableName;
 use domain::organization;
 use domain::project;
 use domain::service::{self, Outcome, Subject};
@@ -98,11 +101,12 @@ fn of_service(event: &service::Event) -> Told {
             fact("created", format!("made service {name} in {ENVIRONMENT} of {PROJECT}"))
         }
         service::Event::VariablesChanged { set, unset } => {
-            let set = listed(&set.keys().collect());
-            let text = match (set.as_str(), listed(unset).as_str()) {
-                (set, "") => format!("set {set} of {SERVICE}"),
-                ("", unset) => format!("removed {unset} of {SERVICE}"),
-                (set, unset) => format!("set {set} and removed {unset} of {SERVICE}"),
+            let set: BTreeSet<_> = set.keys().cloned().collect();
+            let text = match (variables(&set), variables(unset)) {
+                (Some(set), None) => format!("set {set} of {SERVICE}"),
+                (None, Some(unset)) => format!("removed {unset} of {SERVICE}"),
+                (Some(set), Some(unset)) => format!("set {set} and removed {unset} of {SERVICE}"),
+                (None, None) => format!("changed no variable of {SERVICE}"),
             };
             fact("variables_changed", text)
         }
@@ -251,6 +255,14 @@ fn uploaded(revision: Option<&Revision>) -> String {
     match revision {
         Some(revision) => format!("revision {} from an upload", revision.id.short()),
         None => "files from an upload".to_owned(),
+    }
+}
+
+fn variables(names: &BTreeSet<VariableName>) -> Option<String> {
+    match names.len() {
+        0 => None,
+        1 => Some(format!("variable {}", listed(names))),
+        _ => Some(format!("variables {}", listed(names))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use domain::stream::Position;
+use domain::stream::{Position, Recorded};
 use eventlog::commit::RecordedCommit;
 use eventlog::crash_point;
 
@@ -11,6 +11,7 @@ use super::batch::Batch;
 use super::checkpoint::{Line, advance};
 use super::poison::{self, Poison};
 use super::{ProjectorError, is_refusal};
+use crate::projection::Projection;
 use crate::store::ReadStore;
 
 /// Why a batch was not applied.
@@ -85,11 +86,19 @@ pub(super) async fn together(
 
 /// What the commits that a line does not have yet change in its tables.
 fn changes(line: &Line, commits: &[RecordedCommit]) -> Result<Batch, String> {
-    let mut batch = Batch::default();
     let new = commits.iter().filter(|commit| commit.head.position > line.position);
-    for recorded in new.flat_map(|commit| &commit.events) {
+    changes_of(&line.projection, new.flat_map(|commit| &commit.events))
+}
+
+/// What events change in the tables of a projection.
+pub(crate) fn changes_of<'a>(
+    projection: &Projection,
+    events: impl IntoIterator<Item = &'a Recorded>,
+) -> Result<Batch, String> {
+    let mut batch = Batch::default();
+    for recorded in events {
         // A projection that panics is as broken as one that the database refuses, and the others go on.
-        let changes = catch_unwind(AssertUnwindSafe(|| (line.projection.changes)(recorded)));
+        let changes = catch_unwind(AssertUnwindSafe(|| (projection.changes)(recorded)));
         let changes = changes.map_err(|_| "the projection panicked".to_owned())?;
         for change in changes {
             batch.push(change).map_err(|misfit| misfit.to_string())?;

@@ -80,13 +80,9 @@ pub async fn position(store: &ReadStore, name: &'static str) -> Result<Position,
     Ok(live.map_or(Position::ZERO, |checkpoint| checkpoint.position))
 }
 
-/// The checkpoints of one projection, as a transaction sees them.
-pub(crate) async fn of(
-    transaction: &mut Transaction,
-    name: &'static str,
-) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let select = Select::unscoped(CHECKPOINT).with("WHERE name = ?", [name.into()]);
-    let rows = transaction.fetch(select).await?;
+/// All checkpoints, as a transaction sees them.
+pub(crate) async fn known(transaction: &mut Transaction) -> Result<Vec<Checkpoint>, sqlx::Error> {
+    let rows = transaction.fetch(Select::unscoped(CHECKPOINT)).await?;
     let checkpoints: Result<Vec<Checkpoint>, QueryError> =
         rows.iter().map(crate::store::FromRow::from_row).collect();
     checkpoints.map_err(|err| sqlx::Error::Decode(err.into()))

@@ -27,40 +27,56 @@ pub(super) enum Prepared {
     Building { line: Line, live: Position },
 }
 
-/// Finds out how a projection stands, and makes the tables of one that is to be built. A build that was interrupted
+/// Finds out how projections stand, and makes the tables of those that are to be built. A build that was interrupted
 /// goes on; one of a version that nobody wants any more is thrown away.
-pub(super) async fn prepare(store: &ReadStore, projection: Projection) -> Result<Prepared, ProjectorError> {
+pub(super) async fn prepare(
+    store: &ReadStore,
+    projections: &[Projection],
+) -> Result<Vec<Prepared>, ProjectorError> {
     let mut transaction = store.begin().await?;
-    let known = checkpoint::of(&mut transaction, projection.name).await?;
-    let live = known.iter().find(|checkpoint| checkpoint.state == "live");
-    let building = known.iter().find(|checkpoint| checkpoint.state == "building");
-    let is_wanted = |checkpoint: &&Checkpoint| checkpoint.version == projection.version;
-    let prepared = if let Some(live) = live.filter(is_wanted) {
-        if let Some(building) = building {
-            throw_away(&mut transaction, building).await?;
-        }
-        let (generation, position) = (live.generation, live.position);
-        Prepared::Live(Line { projection, generation, is_building: false, position })
-    } else {
-        let shown = live.map_or(Position::ZERO, |live| live.position);
-        let line = if let Some(building) = building.filter(is_wanted) {
-            let (generation, position) = (building.generation, building.position);
-            Line { projection, generation, is_building: true, position }
-        } else {
-            if let Some(building) = building {
-                throw_away(&mut transaction, building).await?;
-            }
-            let last = known.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or(0);
-            begin(&mut transaction, projection, last + 1).await?
-        };
-        Prepared::Building { line, live: shown }
-    };
-    // Whoever starts tries again what was stopped.
-    let forget = Select::unscoped("UPDATE projections SET error = NULL, error_position = NULL")
-        .with("WHERE name = ? AND error IS NOT NULL", [projection.name.into()]);
-    transaction.execute(forget).await?;
+    let known = checkpoint::known(&mut transaction).await?;
+    let mut prepared = Vec::with_capacity(projections.len());
+    for projection in projections {
+        let known: Vec<&Checkpoint> =
+            known.iter().filter(|checkpoint| checkpoint.name == projection.name).collect();
+        prepared.push(prepare_one(&mut transaction, *projection, &known).await?);
+    }
+    if known.iter().any(|checkpoint| checkpoint.error.is_some()) {
+        // Whoever starts tries again what was stopped.
+        let forget = Select::unscoped("UPDATE projections SET error = NULL, error_position = NULL");
+        transaction.execute(forget).await?;
+    }
     transaction.commit().await?;
     Ok(prepared)
+}
+
+async fn prepare_one(
+    transaction: &mut Transaction,
+    projection: Projection,
+    known: &[&Checkpoint],
+) -> Result<Prepared, sqlx::Error> {
+    let live = known.iter().find(|checkpoint| checkpoint.state == "live");
+    let building = known.iter().find(|checkpoint| checkpoint.state == "building");
+    let is_wanted = |checkpoint: &&&Checkpoint| checkpoint.version == projection.version;
+    if let Some(live) = live.filter(is_wanted) {
+        if let Some(building) = building {
+            throw_away(transaction, building).await?;
+        }
+        let (generation, position) = (live.generation, live.position);
+        return Ok(Prepared::Live(Line { projection, generation, is_building: false, position }));
+    }
+    let shown = live.map_or(Position::ZERO, |live| live.position);
+    if let Some(building) = building.filter(is_wanted) {
+        let (generation, position) = (building.generation, building.position);
+        let line = Line { projection, generation, is_building: true, position };
+        return Ok(Prepared::Building { line, live: shown });
+    }
+    if let Some(building) = building {
+        throw_away(transaction, building).await?;
+    }
+    let last = known.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or(0);
+    let line = begin(transaction, projection, last + 1).await?;
+    Ok(Prepared::Building { line, live: shown })
 }
 
 async fn begin(
@@ -172,8 +188,9 @@ enum Swap {
 async fn try_swap(store: &ReadStore, line: &Line) -> Result<Swap, sqlx::Error> {
     let name = || line.projection.name.into();
     let mut transaction = store.begin().await?;
-    let known = checkpoint::of(&mut transaction, line.projection.name).await?;
-    let live = known.iter().find(|checkpoint| checkpoint.state == "live");
+    let known = checkpoint::known(&mut transaction).await?;
+    let is_old = |known: &&Checkpoint| known.name == line.projection.name && known.state == "live";
+    let live = known.iter().find(is_old);
     let leave = Select::unscoped("DELETE FROM projections")
         .with("WHERE name = ? AND state = 'live' AND position <= ?", [name(), line.position.into()]);
     if transaction.execute(leave).await? == 0 && live.is_some() {

@@ -115,19 +115,21 @@ fn of_sqlite(code: &str, message: &str) -> Class {
     }
 }
 
-pub(super) fn of_query(error: sqlx::Error) -> QueryError {
-    let class = classify(&error);
-    let source = error.into();
-    match class {
-        Class::Away => QueryError::Unavailable { source },
-        Class::Missing => QueryError::NotBuilt { source },
-        Class::Refused => QueryError::Failed { source },
+impl From<sqlx::Error> for QueryError {
+    fn from(error: sqlx::Error) -> Self {
+        let class = classify(&error);
+        let source = error.into();
+        match class {
+            Class::Away => Self::Unavailable { source },
+            Class::Missing => Self::NotBuilt { source },
+            Class::Refused => Self::Failed { source },
+        }
     }
 }
 
 pub(super) fn of_migration(error: MigrateError) -> QueryError {
     if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
-        return of_query(error);
+        return error.into();
     }
     QueryError::Failed { source: error.into() }
 }

@@ -20,7 +20,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::error::{QueryError, of_query};
+use super::error::QueryError;
 
 /// A row of either database.
 pub enum Row {
@@ -79,7 +79,7 @@ impl Row {
             Self::Sqlite(row) => row.try_get(column),
             Self::Postgres(row) => row.try_get(column),
         }
-        .map_err(of_query)
+        .map_err(QueryError::from)
     }
 
     fn number(&self, column: &str) -> Result<Option<i64>, QueryError> {
@@ -87,7 +87,7 @@ impl Row {
             Self::Sqlite(row) => row.try_get(column),
             Self::Postgres(row) => row.try_get(column),
         }
-        .map_err(of_query)
+        .map_err(QueryError::from)
     }
 }
 
@@ -194,7 +194,7 @@ impl FromRow for i64 {
             Row::Sqlite(row) => row.try_get(0),
             Row::Postgres(row) => row.try_get(0),
         }
-        .map_err(of_query)
+        .map_err(QueryError::from)
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Sqlite as Driver};
 
 use super::Row;
-use super::error::{QueryError, of_query};
+use super::error::QueryError;
 use crate::value::Value;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -45,7 +45,7 @@ impl Sqlite {
             .foreign_keys(false)
             .busy_timeout(BUSY_WAIT)
             .statement_cache_capacity(STATEMENTS_MAX);
-        let writer = pool(1, WRITER_WAIT).connect_with(options.clone()).await.map_err(of_query)?;
+        let writer = pool(1, WRITER_WAIT).connect_with(options.clone()).await.map_err(QueryError::from)?;
         let readers = pool(READERS_MAX, READER_WAIT)
             .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
         Ok(Self { readers, writer })
@@ -57,7 +57,8 @@ impl Sqlite {
             .in_memory(true)
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS_MAX);
-        let pool = pool(1, WRITER_WAIT).idle_timeout(None).connect_with(options).await.map_err(of_query)?;
+        let pool =
+            pool(1, WRITER_WAIT).idle_timeout(None).connect_with(options).await.map_err(QueryError::from)?;
         Ok(Self { readers: pool.clone(), writer: pool })
     }
 

@@ -1,0 +1,93 @@
+//! The databases that the tests run on: a file of its own for each test on `SQLite`, a schema of its own on
+//! `PostgreSQL`, gone at the end.
+
+use std::env;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::Path;
+
+use futures::FutureExt as _;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use switchback_projections::store::{Options, ReadStore};
+use uuid::Uuid;
+
+/// A database that a test may open as often as it wants, as several processes would.
+pub(crate) enum Database {
+    Sqlite(tempfile::TempDir),
+    Postgres { url: String },
+}
+
+impl Database {
+    pub(crate) async fn open(&self) -> ReadStore {
+        match self {
+            Self::Sqlite(folder) => ReadStore::sqlite(&folder.path().join("read.db")).await.unwrap(),
+            Self::Postgres { url } => ReadStore::postgres(url, Options::default()).unwrap(),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(folder) => Some(folder.path()),
+            Self::Postgres { .. } => None,
+        }
+    }
+}
+
+/// The address of the server that tests use.
+pub(crate) fn server() -> String {
+    env::var("SWITCHBACK_TEST_POSTGRES").expect(
+        "SWITCHBACK_TEST_POSTGRES is not set: `cargo xtask test` starts the engines and sets it \
+         (postgres://user@127.0.0.1:PORT/postgres)",
+    )
+}
+
+/// Runs a test on a file.
+pub(crate) async fn on_sqlite<T: Future<Output = ()>>(test: impl FnOnce(Database) -> T) {
+    test(Database::Sqlite(tempfile::tempdir().unwrap())).await;
+}
+
+/// Runs a test in a schema of its own, which is removed whatever comes of the test.
+pub(crate) async fn on_postgres<T: Future<Output = ()>>(test: impl FnOnce(Database) -> T) {
+    let server = server();
+    let schema = format!("test_{}", Uuid::now_v7().simple());
+    let run = |statement: String| {
+        let server = server.clone();
+        async move {
+            let mut connection = PgConnection::connect(&server).await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+    };
+    run(format!("CREATE SCHEMA {schema}")).await;
+    let url = format!("{server}?options[search_path]={schema}");
+    let came = AssertUnwindSafe(test(Database::Postgres { url })).catch_unwind().await;
+    run(format!("DROP SCHEMA {schema} CASCADE")).await;
+    if let Err(panic) = came {
+        resume_unwind(panic);
+    }
+}
+
+/// Makes one test of each function for each database: `name::sqlite` and `name::postgres`.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($database:ident: Database) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            async fn test($database: $crate::database::Database) $body
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn sqlite() {
+                $crate::database::on_sqlite(test).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn postgres() {
+                $crate::database::on_postgres(test).await;
+            }
+        }
+    )*};
+}
+
+pub(crate) use on_both;
