@@ -105,7 +105,10 @@ async fn answer(client: &Arc<Client>, request: Request<Incoming>) -> Result<Answ
 
 /// Refuses what could be read in two ways, and makes the request that goes on out of the rest.
 fn check(client: &Arc<Client>, request: Request<Incoming>) -> Result<(Call, Request<RequestBody>), Refusal> {
+    let settings = client.edge.settings();
     let (mut parts, incoming) = request.into_parts();
+    // From here on a body that is not read to its end is known to be so, whatever the answer will be.
+    let (body, upload) = RequestBody::new(incoming, client, settings.body_bytes_max, settings.stall_limit);
     let host = host::of(&parts.uri, &parts.headers)
         .ok_or_else(|| Refusal::bad("The request must name exactly one host."))?;
     if parts.method == Method::CONNECT {
@@ -114,14 +117,13 @@ fn check(client: &Arc<Client>, request: Request<Incoming>) -> Result<(Call, Requ
     if !header::framing_is_plain(&parts.headers) {
         return Err(Refusal::bad("The only transfer coding that passes is chunked."));
     }
-    let settings = client.edge.settings();
     if let Some(bytes_max) = settings.body_bytes_max
-        && incoming.size_hint().lower() > bytes_max
+        && body.size_hint().lower() > bytes_max
     {
         return Err(Refusal::too_large(bytes_max));
     }
-    let framing = match incoming.size_hint().exact() {
-        _ if incoming.is_end_stream() => Framing::Empty,
+    let framing = match body.size_hint().exact() {
+        _ if body.is_end_stream() => Framing::Empty,
         Some(_) => Framing::Sized,
         None => Framing::Chunked,
     };
@@ -140,7 +142,6 @@ fn check(client: &Arc<Client>, request: Request<Incoming>) -> Result<(Call, Requ
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let (body, upload) = RequestBody::new(incoming, client, settings.body_bytes_max, settings.stall_limit);
     let call = Call { client: Arc::clone(client), host, websocket, upload };
     Ok((call, Request::from_parts(parts, body)))
 }

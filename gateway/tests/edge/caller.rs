@@ -53,6 +53,11 @@ impl Caller {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// Sends bytes, every one of which the edge must take.
+    pub(crate) async fn send_all(&mut self, bytes: impl AsRef<[u8]>) {
+        within("the edge to take it", self.stream.write_all(bytes.as_ref())).await.unwrap();
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
         self.answer().await

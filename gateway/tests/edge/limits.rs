@@ -73,7 +73,7 @@ async fn a_body_over_the_limit_is_a_413_and_the_client_gets_to_read_it() {
         let body = "x".repeat(len);
         let body = if head.contains("chunked") { format!("{len:x}\r\n{body}\r\n0\r\n\r\n") } else { body };
         let mut caller = site.caller().await;
-        caller.send(head + &body).await;
+        caller.send_all(head + &body).await;
         let answer = caller.answer().await;
         assert_eq!(answer.status, status, "{len}");
         assert_eq!(answer.error(), (status == 413).then_some("body_too_large"));
