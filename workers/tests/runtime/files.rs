@@ -250,7 +250,7 @@ async fn parts_of_a_file_are_served() {
 
 #[tokio::test]
 async fn an_answer_that_was_begun_is_sent_to_its_end_when_the_server_is_stopped() {
-    let site = Site::start(|public| write(public, "large", vec![7; 32 << 20])).await;
+    let site = Site::start(|public| write(public, "large", vec![7; 16 << 20])).await;
     let mut stream = TcpStream::connect(site.address).unwrap();
     write!(stream, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut begin = [0; 1];
@@ -260,7 +260,7 @@ async fn an_answer_that_was_begun_is_sent_to_its_end_when_the_server_is_stopped(
         stream.read_to_end(&mut rest).map(|_| rest.len())
     });
     site.stop().await;
-    assert!(reader.join().unwrap().unwrap() > 32 << 20);
+    assert!(reader.join().unwrap().unwrap() > 16 << 20);
 }
 
 #[tokio::test]
