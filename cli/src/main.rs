@@ -1,2 +1,85 @@
-//! The one binary.
-fn main() {}
+//! The one binary: the server's roles and the client's commands.
+//!
+//! [`args`] is the grammar; [`server`] runs the platform, put together in [`compose`]; [`client`] asks a
+//! platform that runs. Two words are no commands of people's: the platform calls itself by them to run what
+//! it runs.
+
+mod args;
+mod client;
+mod compose;
+mod credentials;
+mod server;
+mod telemetry;
+mod ui;
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
+
+use crate::args::{Arguments, Command, Global, Up};
+use crate::client::failure::{Exit, Failure};
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    // There is one supervisor for each program that runs: it is small because nothing else was set up before
+    // it.
+    match env::args_os().nth(1).as_deref().and_then(|word| word.to_str()) {
+        Some("supervise") => return workers::supervise::main(),
+        Some("serve-static") => {
+            let rest = env::args_os().skip(2).map(|word| word.to_string_lossy().into_owned());
+            return workers::static_files::main(rest);
+        }
+        _ => {}
+    }
+    let Arguments { global, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ui::grammar(&error),
+    };
+    // The first to choose counts; there is no other.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match command {
+        Command::Up(up) => serve(*up, &global),
+        Command::Completions { shell } => completions(shell, &global),
+        Command::Sign(sign) => finish(&Ui::new(&global), client::sign(sign, &global)),
+        Command::Ask(ask) => finish(&Ui::new(&global), client::ask(ask, global)),
+    }
+}
+
+fn serve(up: Up, global: &Global) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(Box::pin(server::up(up, global))),
+        Err(error) => no_runtime(&error),
+    }
+}
+
+/// Runs a command of the client, and reports how it ended.
+fn finish(ui: &Ui, command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return no_runtime(&error),
+    };
+    let done = runtime.block_on(Box::pin(command));
+    // A question that nobody answers any more is not waited for.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(ui),
+    }
+}
+
+fn no_runtime(error: &std::io::Error) -> ExitCode {
+    ui::error_chain(error);
+    Exit::Failed.into()
+}
+
+fn completions(shell: Shell, global: &Global) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "switchback", &mut script);
+    let ui = Ui::new(global);
+    match ui.line(String::from_utf8_lossy(&script).trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::from(error).report(&ui),
+    }
+}

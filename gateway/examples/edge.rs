@@ -1,4 +1,5 @@
-//! An edge with a fixed table, to measure it: `edge 127.0.0.1:8080 a.test=127.0.0.1:9000 b.test=127.0.0.1:9001`.
+//! An edge with a fixed table, to measure it: `edge 127.0.0.1:8080 a.test=127.0.0.1:9000
+//! b.test=127.0.0.1:9001`.
 //!
 //! It serves until it is killed. The server's own edge is put together in `cli`.
 

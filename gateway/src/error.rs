@@ -127,6 +127,12 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "upload_invalid", message)
     }
 
+    /// The disk is too full to take anything in.
+    #[must_use]
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message)
+    }
+
     /// The read model has not reached what the caller has seen.
     #[must_use]
     pub fn not_there_yet() -> Self {

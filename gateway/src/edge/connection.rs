@@ -40,8 +40,9 @@ where
     let mut io = ClientIo::new(stream, Arc::clone(&client));
     let mut stage = client.stop.watch();
     let protocol = tokio::select! {
+        biased; // What has been asked already is answered.
         protocol = timeout(edge.settings().head_limit, protocol(&mut io)) => protocol,
-        // Nothing was asked yet, so nothing is lost.
+        // Nothing was asked, so nothing is lost.
         closing = stage.wait_for(|stage| matches!(stage, Stage::Closing | Stage::Over)) => {
             drop(closing);
             return;

@@ -34,6 +34,7 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: Canc
     }
     stop.enter(Stage::LameDuck);
     tokio::select! {
+        biased; // Who is in the queue already is let in before the end of the lame-duck time is seen.
         () = &mut accepting => {}
         () = sleep(edge.settings().lame_duck) => {}
         () = none_open(&connections) => {}

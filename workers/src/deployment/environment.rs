@@ -11,6 +11,7 @@ use domain::service::release::{ReleaseNumber, Specification};
 use domain::stream::StreamId;
 
 use super::InHand;
+use crate::builder::process::run_defaults;
 use crate::context::Context;
 use crate::runtime::Environment;
 use crate::step::StepError;
@@ -50,7 +51,10 @@ pub(crate) async fn of_release(
     number: ReleaseNumber,
     specification: &Specification,
 ) -> Result<Environment, StepError> {
-    let mut variables = open_variables(context, service, &specification.variables)?;
+    let defaults = run_defaults(specification.build.plan.language);
+    let mut variables: BTreeMap<String, Secret> =
+        defaults.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
+    variables.extend(open_variables(context, service, &specification.variables)?);
     let project = StreamId::project(service.organization, active.project);
     let environment = match context.bus.state::<Project>(project).await? {
         Project::Active { environments, .. } => {

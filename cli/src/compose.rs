@@ -1,0 +1,76 @@
+//! The composition root: from addresses to adapters. Only here are adapters known by their names.
+
+mod engines;
+mod ports;
+mod traffic;
+
+use commands::bus::Bus;
+use commands::clock::SystemClock;
+use commands::keyring::{Keyring, KeyringError};
+use eventlog::error::{BoxError, OpenError};
+use projections::store::QueryError;
+use url::Url;
+
+pub(crate) use self::engines::{Engines, engines};
+pub(crate) use self::ports::{Ports, ports};
+pub(crate) use self::traffic::EdgeTraffic;
+use crate::server::Home;
+
+/// An engine that could not be reached or opened. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ComposeError {
+    /// An address of a kind that this build does not know.
+    #[error("{flag} {url} is not known here; {known}")]
+    Unknown {
+        /// The flag.
+        flag: &'static str,
+        /// What was given, without its password.
+        url: String,
+        /// What is known.
+        known: &'static str,
+    },
+    /// A file of the data directory.
+    #[error("the data directory cannot be opened")]
+    Open(#[from] OpenError),
+    /// A server.
+    #[error("{flag} {url} cannot be used")]
+    Server {
+        /// The flag.
+        flag: &'static str,
+        /// What was given, without its password.
+        url: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+    /// The read models.
+    #[error("the read models cannot be opened")]
+    Reads(#[from] QueryError),
+    /// The keyring.
+    #[error("the keyring cannot be opened")]
+    Keyring(#[from] KeyringError),
+    /// What builds and runs.
+    #[error("{part} cannot be started")]
+    Port {
+        /// Which part.
+        part: &'static str,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// The command bus over the log.
+pub(crate) fn bus(engines: &Engines, home: &Home) -> Result<Bus, ComposeError> {
+    let keyring = Keyring::open(&home.join("keys"))?;
+    Ok(Bus::new(std::sync::Arc::clone(&engines.log), std::sync::Arc::new(SystemClock), keyring))
+}
+
+/// An address as it may be shown: without user and password.
+fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Both fail only for addresses that cannot have them.
+    let _ = shown.set_password(None);
+    let _ = shown.set_username("");
+    shown.to_string()
+}

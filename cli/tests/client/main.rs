@@ -1,0 +1,15 @@
+//! The client's commands, as a user runs them: the binary against a server that answers what a test wants.
+
+mod deploy;
+mod exit;
+mod fake;
+mod follow;
+mod git;
+mod login;
+mod output;
+mod person;
+mod retry;
+mod rollback;
+mod sources;
+mod target;
+mod variables;

@@ -1,0 +1,124 @@
+//! Every crash point, on the real binary: killed there, started again, and the world is as it should be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use domain::deployment::step::Step;
+use serde_json::Value;
+
+use crate::application::Application;
+use crate::platform::{Platform, eventually};
+
+/// The names of all crash points, read from the sources.
+fn crash_points() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut names = BTreeSet::new();
+    for crate_name in ["eventlog", "commands", "projections", "workers", "gateway", "cli"] {
+        collect(&root.join(crate_name).join("src"), &mut names);
+    }
+    names
+}
+
+fn collect(directory: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, names);
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap_or_default();
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let Some((_, rest)) = line.split_once("crash_point!(\"") else { continue };
+            let name = rest.split('"').next().unwrap();
+            if rest.contains("step") && name.starts_with("step.") {
+                names.extend(Step::ALL.iter().map(|step| format!("{name}/{step}")));
+            } else {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+}
+
+/// Points that a deployment of a service with one release before it passes, but a kill there is tried elsewhere.
+fn is_tried_here(name: &str) -> bool {
+    !name.starts_with("reconcile.")
+}
+
+#[test]
+fn killed_at_every_point_of_a_deployment_it_ends_once_and_leaves_nothing() {
+    let mut never_reached = vec![];
+    for name in crash_points().into_iter().filter(|name| is_tried_here(name)) {
+        if !killed_at(&name) {
+            never_reached.push(name);
+        }
+    }
+    assert!(never_reached.is_empty(), "never reached: {never_reached:?}");
+}
+
+/// Deploys, is killed at the point, starts again, and checks the invariants. Whether the point was reached.
+fn killed_at(name: &str) -> bool {
+    let mut platform = Platform::start();
+    let application = Application::saying(&platform, "one");
+    application.write("switchback.toml", "[build]\nbuild = \"python3 -c print(1)\"\n[run]\nrelease = \"python3 -c print(2)\"\n");
+    application.commit("first");
+    platform.deploy(&application.path);
+    application.say("two");
+    application.commit("second");
+
+    platform.end(crate::platform::End::Interrupt);
+    platform.set("SWITCHBACK_CRASH", Some(name));
+    let came_up = platform.try_start();
+    if came_up {
+        let source = application.path.to_str().unwrap();
+        let _ = platform.run(&["deploy", source, "-p", "shop", "-s", "web", "-y", "--detach"]);
+        let died = was_killed(&mut platform);
+        if !died {
+            return false;
+        }
+    }
+    platform.set("SWITCHBACK_CRASH", None);
+    eventually("what it ran is gone with it", || platform.processes().is_empty());
+    platform.start_again();
+    // The command line gives the same command again until it is answered; here it died with the server.
+    let source = application.path.to_str().unwrap();
+    let deployments = platform.json(&["deployments", "-p", "shop", "-s", "web"]);
+    if deployments.as_array().unwrap().len() == 1 {
+        platform.json(&["deploy", source, "-p", "shop", "-s", "web", "-y"]);
+    }
+    eventually(&format!("{name}: the second is live"), || platform.get("/") == (200, "two v2 -".into()));
+    invariants(&platform, name);
+    true
+}
+
+/// Whether the platform was killed before the deployment was over and the old release retired.
+fn was_killed(platform: &mut Platform) -> bool {
+    let pid = platform.pid();
+    let is_gone = || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::time::Instant::now() < deadline {
+        if is_gone() {
+            platform.wait_for_end();
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    false
+}
+
+/// I3, I6 and I7 of the reliability notes, from outside.
+fn invariants(platform: &Platform, name: &str) {
+    eventually(&format!("{name}: one instance runs, and nothing else"), || {
+        let programs = platform.processes().iter().filter(|process| process.contains("app.py")).count();
+        programs == 1 && platform.processes().iter().all(|process| process.starts_with("instance/"))
+    });
+    let events = platform.json(&["events", "--from", "0"]);
+    let live = |event: &&Value| event["type"].as_str().unwrap().contains("went_live");
+    let lives = events.as_array().unwrap().iter().filter(live).count();
+    assert_eq!(lives, 2, "{name}: each deployment went live once");
+    let releases = platform.json(&["releases", "-p", "shop", "-s", "web"]);
+    let of_status = |status: &str| {
+        releases.as_array().unwrap().iter().filter(|release| release["status"] == status).count()
+    };
+    assert_eq!((of_status("live"), of_status("retired")), (1, 1), "{name}: {releases}");
+}

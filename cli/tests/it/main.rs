@@ -1,0 +1,17 @@
+//! The built binary, driven as a user drives it: a platform of its own for each test, on free ports, in a directory of
+//! its own, of which nothing is left afterwards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod application;
+mod bad_input;
+mod configuration;
+mod crash;
+mod deploy;
+mod failing;
+mod history;
+mod kill;
+mod load;
+mod platform;
+mod rollback;
+mod secrets;
+mod start;
