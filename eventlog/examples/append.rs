@@ -1,6 +1,6 @@
-//! Appends to a log as fast as it answers, until it is killed, and says what was acknowledged: a line for each
-//! commit, with its stream and its version. Tests kill it, cut its power and break its disk, and then look whether
-//! every line is true.
+//! Appends to a log as fast as it answers, until it is killed, and says what was acknowledged: a line for
+//! each commit, with its stream and its version. Tests kill it, cut its power and break its disk, and then
+//! look whether every line is true.
 //!
 //!     append DIRECTORY WRITERS
 

@@ -154,6 +154,7 @@ impl Board {
     }
 
     pub(crate) fn add(&mut self, item: &Item) -> bool {
+        debug_assert!(item.is_well_formed(), "{item:?}");
         if self.entries.contains_key(&item.id) {
             return false;
         }

@@ -1,8 +1,10 @@
-//! The adapters on NATS `JetStream`: the event log in the stream `SB_EVENTS`, the work queue in `SB_WORK` and `SB_QUEUE`.
+//! The adapters on NATS `JetStream`: the event log in the stream `SB_EVENTS`, the work queue in `SB_WORK` and
+//! `SB_QUEUE`.
 //!
-//! One commit is one message. What NATS leaves to its users is done here: an answer that did not come is asked for until
-//! it is known (`append`), replicas that lag are recognised (`read`), consumers that die are made again (`follow`), a
-//! server that would lose acknowledged commits to a power cut is refused (`durable`).
+//! One commit is one message. What NATS leaves to its users is done here: an answer that did not come is
+//! asked for until it is known (`append`), replicas that lag are recognised (`read`), consumers that die are
+//! made again (`follow`), a server that would lose acknowledged commits to a power cut is refused
+//! (`durable`).
 
 mod append;
 mod batch;
@@ -12,6 +14,7 @@ mod follow;
 mod lane;
 mod log;
 mod monitor;
+mod publish;
 mod queue;
 mod read;
 mod streams;
@@ -31,13 +34,13 @@ pub struct Settings {
     pub urls: String,
     /// A file with credentials (JWT and seed), when the server asks for them.
     pub credentials: Option<PathBuf>,
-    /// What names of streams and subjects begin with: small letters and digits. `sb` unless several installations share
-    /// one account.
+    /// What names of streams and subjects begin with: small letters and digits. `sb` unless several
+    /// installations share one account.
     pub prefix: String,
     /// How many servers keep each message. Three or more need no server that syncs before it answers.
     pub replicas: usize,
-    /// Monitoring endpoints (`http://host:port`) of all servers, where they can be asked whether they sync before they
-    /// answer; needed when our account may not ask by NATS itself.
+    /// Monitoring endpoints (`http://host:port`) of all servers, where they can be asked whether they sync
+    /// before they answer; needed when our account may not ask by NATS itself.
     pub monitors: Vec<String>,
     /// Take a server that may lose what it acknowledged in the last two minutes when its power is cut.
     pub accept_loss_on_power_cut: bool,

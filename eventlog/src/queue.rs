@@ -8,6 +8,9 @@ use chrono::{DateTime, Utc};
 
 use crate::error::StoreError;
 
+/// The longest id of an item.
+pub const MAX_ID_BYTES: usize = 200;
+
 /// A piece of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -20,6 +23,16 @@ pub struct Item {
     pub payload: serde_json::Value,
     /// Not given to a worker before this.
     pub not_before: Option<DateTime<Utc>>,
+}
+
+impl Item {
+    /// Whether its id and its lane are made of what they may be made of.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let id = self.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/'));
+        let lane = self.lane.bytes().all(|b| b.is_ascii_alphanumeric());
+        id && lane && (1..=MAX_ID_BYTES).contains(&self.id.len()) && !self.lane.is_empty()
+    }
 }
 
 /// An item that a worker has leased.

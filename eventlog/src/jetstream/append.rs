@@ -1,17 +1,13 @@
 //! Appending: one message, given again with the same id until it is known what became of it.
 //!
-//! NATS says that an append lost a race in two ways (10071, and 10164 on a cluster), also when it was our own append,
-//! whose answer got lost, that won. So a lost race is believed only when the commit that stands behind the expected one
-//! was looked at, and is another.
+//! NATS says that an append lost a race in two ways (10071, and 10164 on a cluster), also when it was our own
+//! append, whose answer got lost, that won. So a lost race is believed only when the commit that stands
+//! behind the expected one was looked at, and is another.
 
-use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
-use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
-use async_nats::jetstream::{ErrorCode, context::PublishError};
 use domain::stream::Position;
 
 use crate::commit::{Commit, Head, RecordedCommit};
@@ -19,12 +15,14 @@ use crate::envelope::{self, Encoded};
 use crate::error::{AppendError, BoxError};
 use crate::jetstream::batch::{Stored, next_from_leader};
 use crate::jetstream::connection::Connection;
+use crate::jetstream::publish::{Answer, publish};
 
 /// When NATS is not there and was never asked, an append waits no longer than this for it.
 const CONNECTION_WAIT: Duration = Duration::from_secs(2);
 const WAIT_MIN: Duration = Duration::from_millis(4);
 const WAIT_MAX: Duration = Duration::from_millis(250);
-/// A leader that was just elected may not show yet what it has; only then is a race without a winner looked at again.
+/// A leader that was just elected may not show yet what it has; only then is a race without a winner looked
+/// at again.
 const LOOKS_MAX: u32 = 4;
 
 /// An append on its way.
@@ -44,20 +42,6 @@ pub(super) enum Outcome {
     Stands(Head),
     /// Another commit stands there.
     Lost(Option<RecordedCommit>),
-}
-
-/// What an attempt was answered with.
-enum Answer {
-    Appended(u64),
-    /// It was there before, at this sequence.
-    Duplicate(u64),
-    Raced,
-    /// It may have been done.
-    Doubtful(BoxError),
-    /// It was not done, and may be next time.
-    NotDone(BoxError),
-    /// It was not done and will not be.
-    Refused(BoxError),
 }
 
 /// How an append ends without an outcome.
@@ -90,7 +74,7 @@ impl Append<'_> {
                 return Err(Failure { source, is_doubtful });
             }
             let source = match self.attempt().await {
-                Answer::Appended(sequence) => return Ok(Outcome::Stands(self.head(sequence))),
+                Answer::Stored(sequence) => return Ok(Outcome::Stands(self.head(sequence))),
                 Answer::Duplicate(sequence) => match self.look(sequence).await {
                     Ok(Some(found)) => return Ok(self.judge(found)),
                     Ok(None) => "a duplicate is not where NATS says".into(),
@@ -126,25 +110,7 @@ impl Append<'_> {
             .message_id(self.commit.id.to_string())
             .expected_stream(self.stream_name)
             .expected_last_subject_sequence(self.expected.position.0);
-        let mut made = self.connection.made.clone();
-        made.mark_unchanged();
-        let sent = self.connection.context.send_publish(self.subject.clone(), message).await;
-        let answer = match sent {
-            Ok(answer) => answer.into_future(),
-            Err(err) => return Answer::NotDone(err.into()),
-        };
-        let answered = tokio::select! {
-            answered = answer => answered,
-            // What the old connection was asked, the new one is not told.
-            _ = made.changed() => {
-                return Answer::Doubtful("the connection was lost before the answer came".into());
-            }
-        };
-        match answered {
-            Ok(ack) if ack.duplicate => Answer::Duplicate(ack.sequence),
-            Ok(ack) => Answer::Appended(ack.sequence),
-            Err(err) => classify(err),
-        }
+        publish(self.connection, &self.subject, message).await
     }
 
     /// The first commit of the stream from a sequence on, as the leader has it.
@@ -171,36 +137,5 @@ impl Append<'_> {
         let most = WAIT_MIN.saturating_mul(2_u32.saturating_pow(attempt.min(8))).min(WAIT_MAX);
         let part = low.rotate_left(attempt * 7) % 1000;
         most.mul_f64(0.5 + part as f64 / 2000.0)
-    }
-}
-
-fn classify(err: PublishError) -> Answer {
-    let code =
-        err.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(|err| err.error_code());
-    match (err.kind(), code) {
-        (PublishErrorKind::WrongLastSequence, _)
-        | (_, Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)) => {
-            Answer::Raced
-        }
-        // Nobody heard it: the stream has no leader now.
-        (PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending, _) => {
-            Answer::NotDone(err.into())
-        }
-        (
-            _,
-            Some(
-                ErrorCode::INSUFFICIENT_RESOURCES
-                | ErrorCode::STORAGE_RESOURCES_EXCEEDED
-                | ErrorCode::STREAM_NOT_MATCH
-                | ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
-            ),
-        )
-        | (PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId, _) => {
-            Answer::Refused(err.into())
-        }
-        // 10158: the same commit is on its way already. 10077, 10008: stored or not, the cluster does not know.
-        (PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::Other, _) => {
-            Answer::Doubtful(err.into())
-        }
     }
 }

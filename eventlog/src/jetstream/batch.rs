@@ -1,7 +1,7 @@
 //! Many messages with one request: batched direct get (NATS ADR-31), which the client library does not have.
 //!
-//! Any replica of the stream answers, also one that lags behind. Whoever needs to know whether there is more asks the
-//! leader ([`next_from_leader`]).
+//! Any replica of the stream answers, also one that lags behind. Whoever needs to know whether there is more
+//! asks the leader ([`next_from_leader`]).
 
 use std::time::Duration;
 

@@ -86,8 +86,8 @@ impl Connection {
         self.is_up()
     }
 
-    /// Asks something that may be asked twice: again, when the connection was made anew, because what the old one was
-    /// asked is not answered any more.
+    /// Asks something that may be asked twice: again, when the connection was made anew, because what the old
+    /// one was asked is not answered any more.
     pub(super) async fn ask<T, F>(&self, question: impl Fn() -> F) -> Result<T, BoxError>
     where
         F: Future<Output = Result<T, BoxError>>,

@@ -1,8 +1,8 @@
 //! Whether what NATS acknowledges survives a power cut.
 //!
-//! A lone server syncs every two minutes unless it is told otherwise, and tells no client about it: neither when one
-//! connects, nor in what it says of a stream. Two places know: the monitoring endpoint, and the system account, when ours
-//! may ask it (deploy/engines/README.md). Where neither answers, nothing is proven.
+//! A lone server syncs every two minutes unless it is told otherwise, and tells no client about it: neither
+//! when one connects, nor in what it says of a stream. Two places know: the monitoring endpoint, and the
+//! system account, when ours may ask it (deploy/engines/README.md). Where neither answers, nothing is proven.
 
 use std::time::Duration;
 

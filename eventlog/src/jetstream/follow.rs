@@ -1,7 +1,9 @@
-//! Following the log: a consumer of our own that is made again, from the last position, whenever it stops to be sound.
+//! Following the log: a consumer of our own that is made again, from the last position, whenever it stops to
+//! be sound.
 //!
-//! The consumer acknowledges nothing and is remembered by nobody: the position is ours. Heartbeats tell a consumer that
-//! is quiet from one that is dead; one whose messages do not come though there are some is made again too.
+//! The consumer acknowledges nothing and is remembered by nobody: the position is ours. Heartbeats tell a
+//! consumer that is quiet from one that is dead; one whose messages do not come though there are some is made
+//! again too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

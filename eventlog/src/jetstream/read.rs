@@ -1,8 +1,8 @@
 //! Reading a stream, and pages of the whole log.
 //!
-//! Replicas answer, because there are more of them and they are near; what they may not have yet is asked of the leader,
-//! wherever it is known or has to be known that there is more. So whoever appended through this process reads what it
-//! wrote, and a page that says "up to here" has looked that far.
+//! Replicas answer, because there are more of them and they are near; what they may not have yet is asked of
+//! the leader, wherever it is known or has to be known that there is more. So whoever appended through this
+//! process reads what it wrote, and a page that says "up to here" has looked that far.
 
 use domain::stream::{Position, StreamId, Version};
 

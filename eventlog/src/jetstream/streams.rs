@@ -1,4 +1,5 @@
-//! The streams: how they have to be configured, made when they are not there, and refused when they are otherwise.
+//! The streams: how they have to be configured, made when they are not there, and refused when they are
+//! otherwise.
 
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{
@@ -41,7 +42,8 @@ pub(super) fn work(connection: &Connection) -> Config {
     }
 }
 
-/// The stream of what else the queue has to remember: items that are parked, and up to where events were routed.
+/// The stream of what else the queue has to remember: items that are parked, and up to where events were
+/// routed.
 pub(super) fn queue(connection: &Connection) -> Config {
     Config {
         name: connection.stream("QUEUE"),

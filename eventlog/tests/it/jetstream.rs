@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::stream::Position;
+use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
-use eventlog::jetstream::{JetStreamLog, Settings};
+use eventlog::jetstream::{JetStreamLog, JetStreamQueue, Settings};
 use eventlog::log::SharedLog;
+use eventlog::queue::SharedQueue;
 use serde_json::Value;
 
 use crate::nats::{self, Cleanup, one_server, three_servers};
@@ -63,13 +65,46 @@ impl Fixture for Log {
     }
 }
 
+struct Queue {
+    queue: JetStreamQueue,
+    settings: Settings,
+    _cleanup: Cleanup,
+}
+
+impl Queue {
+    async fn new(settings: Settings) -> Self {
+        let queue = JetStreamQueue::connect(&settings).await.unwrap();
+        let cleanup = Cleanup(settings.clone());
+        Self { queue, settings, _cleanup: cleanup }
+    }
+}
+
+#[async_trait]
+impl conformance::queue::Fixture for Queue {
+    fn queue(&self) -> SharedQueue {
+        Arc::new(self.queue.clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.queue = JetStreamQueue::connect(&self.settings).await.unwrap();
+    }
+}
+
 mod one {
+    mod queue {
+        eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::one_server()).await);
+    }
+
     mod log {
         eventlog::log_suite!(crate::jetstream::Log::new(crate::jetstream::one_server()).await);
     }
 }
 
 mod three {
+    mod queue {
+        eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::three_servers()).await);
+    }
+
     mod log {
         eventlog::log_suite!(crate::jetstream::Log::new(crate::jetstream::three_servers()).await);
     }

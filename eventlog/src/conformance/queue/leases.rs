@@ -71,7 +71,7 @@ pub async fn an_item_whose_lease_is_over_is_given_out_again(fixture: impl Fixtur
     assert_eq!((&second.item, second.deliveries), (&first.item, 2));
     assert_ne!(first.token, second.token);
     queue.finish(&second).await.unwrap();
-    must_be_quiet(&queue, "build").await;
+    must_be_quiet(&queue, "build", SHORT).await;
 }
 
 /// As long as it is extended.
@@ -98,12 +98,12 @@ pub async fn a_lease_that_is_lost_is_told(fixture: impl Fixture) {
     let queue = fixture.queue();
     queue.enqueue(&item("build", "a")).await.unwrap();
     let lost = lease(&queue, "build", SHORT).await;
-    let held = lease(&queue, "build", LONG).await;
+    let held = lease(&queue, "build", SHORT).await;
     must_be_lost(queue.extend(&lost, LONG).await);
     must_be_lost(queue.delay(&lost, Utc::now()).await);
     must_be_lost(queue.park(&lost, "no").await);
     must_be_lost(queue.finish(&lost).await);
-    must_be_quiet(&queue, "build").await;
+    must_be_quiet(&queue, "build", SHORT).await;
     assert_eq!(queue.parked().await.unwrap(), []);
     queue.finish(&held).await.unwrap();
     must_be_lost(queue.finish(&held).await);
@@ -116,7 +116,7 @@ pub async fn a_delayed_item_comes_when_it_was_said(fixture: impl Fixture) {
     let held = lease(&queue, "build", LONG).await;
     let until = Utc::now() + TimeDelta::milliseconds(500);
     queue.delay(&held, until).await.unwrap();
-    must_be_quiet(&queue, "build").await;
+    must_be_quiet(&queue, "build", LONG).await;
     let again = lease(&queue, "build", LONG).await;
     let late = Utc::now() - until;
     assert!(late >= TimeDelta::zero() && late < TimeDelta::seconds(3), "{late}");
@@ -182,7 +182,7 @@ pub async fn a_delay_holds_after_a_restart(mut fixture: impl Fixture) {
     drop(queue);
     fixture.reopen().await;
     let queue = fixture.queue();
-    must_be_quiet(&queue, "build").await;
+    must_be_quiet(&queue, "build", LONG).await;
     for _ in 0..2 {
         let lease = lease(&queue, "build", LONG).await;
         assert!(Utc::now().timestamp_millis() >= until.timestamp_millis(), "{lease:?}");
