@@ -219,3 +219,6 @@ fn alike<'a>(table: &'static Table, name: &'a str, rows: BTreeMap<Vec<Value>, Ro
     }
     groups.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests;

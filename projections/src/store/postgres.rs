@@ -14,10 +14,11 @@ use crate::value::Value;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 /// The projector's: one for what is live, one for each rebuild that is under way at once.
 const WRITERS_MAX: u32 = 4;
-/// How long a writer waits for a connection.
-const WRITER_WAIT: Duration = Duration::from_secs(30);
+/// How long a writer waits for a connection, the making of it included.
+const WRITER_WAIT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is asked whether it is still there before it is used.
 const TRUST: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
@@ -46,6 +47,9 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(super) fn new(url: &str, options: Options) -> Result<Self, InvalidUrl> {
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(InvalidUrl { source: "it does not begin with postgres://".into() });
+        }
         let connect =
             PgConnectOptions::from_str(url).map_err(|source| InvalidUrl { source: source.into() })?;
         let connect = connect.statement_cache_capacity(STATEMENTS_MAX);

@@ -113,7 +113,7 @@ on_both! {
             assert_eq!(count(Filter { event_type: Some(name.into()), ..Filter::default() }).await, 3, "{name}");
         }
         assert_eq!(count(some(|filter| filter.event_type = Some("service.%".into()))).await, 0);
-        assert_eq!(count(some(|filter| filter.text = Some("SET greeting OF WEB".into()))).await, 1);
+        assert_eq!(count(some(|filter| filter.text = Some("SET variable greeting OF WEB".into()))).await, 1);
         assert_eq!(count(some(|filter| filter.text = Some("ada".into()))).await, all.len() - 1);
         assert_eq!(count(some(|filter| filter.since = Some(NOW + TimeDelta::days(1)))).await, 0);
         assert_eq!(count(some(|filter| filter.until = Some(NOW + TimeDelta::days(1)))).await, all.len());

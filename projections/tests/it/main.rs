@@ -2,17 +2,26 @@
 
 mod database;
 mod dump;
+mod proxy;
 mod random;
 mod story;
 
 mod audit;
 mod crash;
 mod deployment;
+mod feed;
 mod organization;
+mod outage;
+mod page;
+mod past;
+mod poison;
 mod project;
+mod rebuild;
 mod release;
 mod route;
 mod service;
+mod tenancy;
 mod timeline;
 mod user;
 mod variable;
+mod wait;

@@ -1,0 +1,58 @@
+//! Waiting for a position, beside the projector and from another process.
+
+use std::time::Duration;
+
+use domain::stream::Position;
+use switchback_projections::projection;
+use switchback_projections::projector::Projector;
+use switchback_projections::service::get;
+use switchback_projections::wait::Watermark;
+
+use crate::database::on_both;
+use crate::story::{ACME, Shop, told};
+
+const LONG: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_millis(50);
+
+on_both! {
+    async fn whoever_waits_for_its_own_change_reads_it(database: Database) {
+        let mut shop = Shop::open().await;
+        let store = database.open().await;
+        let projector = Projector::new(shop.story.shared(), store.clone(), projection::ALL);
+        let (here, elsewhere) = (projector.watermark(), Watermark::polling(database.open().await));
+        let work = async {
+            for n in 0..20 {
+                let watermark = if n % 2 == 0 { &here } else { &elsewhere };
+                let name = format!("service-{n}");
+                let service = shop.story.service(shop.project, shop.staging, &name).await;
+                let position = Position(eventlog::log::EventLog::head(&shop.story.log).await.unwrap().0);
+                watermark.wait_until(position, LONG).await.unwrap();
+                let found = get(&store, ACME, service).await.unwrap();
+                assert_eq!(found.map(|service| service.name.to_string()), Some(name));
+                assert!(watermark.reached().await >= position);
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = projector.run(std::future::pending()) => unreachable!("it runs for ever"),
+        }
+    }
+
+    async fn a_position_that_does_not_come_is_not_waited_for_longer_than_the_limit(database: Database) {
+        let shop = Shop::open().await;
+        let store = told(&database, &shop.story).await;
+        let watermark = Watermark::polling(store);
+        let (wanted, reached) = (Position(6), Position(5));
+        let not_yet = watermark.wait_until(wanted, SHORT).await.unwrap_err();
+        assert_eq!((not_yet.wanted, not_yet.reached), (wanted, reached));
+        watermark.wait_until(reached, Duration::ZERO).await.unwrap();
+        let unknown = watermark.wait_for(&["nobody"], Position(1), SHORT).await.unwrap_err();
+        assert_eq!(unknown.reached, Position::ZERO);
+    }
+
+    async fn where_no_projector_has_run_nothing_is_reached(database: Database) {
+        let watermark = Watermark::polling(database.open().await);
+        assert_eq!(watermark.reached().await, Position::ZERO);
+        watermark.wait_until(Position(1), SHORT).await.unwrap_err();
+    }
+}
