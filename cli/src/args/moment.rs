@@ -3,9 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{
-    DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc,
-};
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 
 /// A moment, not yet bound to a clock when it is a distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

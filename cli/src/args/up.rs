@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use url::Url;
 
 use crate::args::DEFAULT_LISTEN;
@@ -35,7 +36,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "URL", env = "SWITCHBACK_LOG_MONITOR", value_delimiter = ',')]
     pub(crate) log_monitor: Vec<Url>,
     /// How many servers of a NATS cluster keep each event
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=5))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = copies())]
     pub(crate) log_replicas: usize,
     /// The read models [default: a file in the data directory]
     #[arg(long, value_name = "URL", env = "SWITCHBACK_READ", hide_env_values = true)]
@@ -59,6 +60,11 @@ pub(crate) struct Up {
     /// How long a build may take
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
     pub(crate) build_timeout: Duration,
+}
+
+/// How many copies a NATS cluster can keep.
+fn copies() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=5)
 }
 
 impl Up {
