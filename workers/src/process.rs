@@ -195,6 +195,8 @@ impl Supervisor {
             return Err(SpawnError::Undescribed(name));
         }
         let mark = self.mark(&name);
+        // An empty one is where the platform is, and stays it.
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
         let programs = invocations.into_iter().map(|invocation| {
             let mut environment = environment.clone();
             environment.extend(invocation.environment);

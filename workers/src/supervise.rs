@@ -227,18 +227,18 @@ impl Supervisor {
     /// Kills whatever is left, until nothing is. Answers with what the kernel does not let go of.
     fn clear(&mut self) -> io::Result<Vec<u32>> {
         let begin = Instant::now();
-        loop {
-            self.groups.kill();
-            let left: Vec<Seen> = descendants()?.into_iter().filter(|seen| !seen.is_zombie).collect();
-            left.iter().for_each(|seen| seen.kill());
-            if !self.reap()? {
-                return Ok(vec![]);
-            }
+        let mut left: Vec<Seen> = vec![];
+        // Whoever has no children has no descendants either, as those whose parents end become its children.
+        while self.reap()? {
             if begin.elapsed() > CLEAR_LIMIT {
                 return Ok(left.iter().map(|seen| seen.pid.unsigned_abs()).collect());
             }
+            self.groups.kill();
+            left = descendants()?.into_iter().filter(|seen| !seen.is_zombie).collect();
+            left.iter().for_each(|seen| seen.kill());
             std::thread::sleep(CLEAR_EVERY);
         }
+        Ok(vec![])
     }
 
     /// How it ended, now that nothing of it is left.

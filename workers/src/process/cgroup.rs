@@ -39,24 +39,28 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Makes the groups of the program with this mark and sets its limits. Answers with the names of those
-    /// that could not be set, too.
+    /// Makes the groups of the program with this mark and sets its limits; none where nothing is limited, as
+    /// joining one takes the kernel some milliseconds. Answers with the names of limits that could not be
+    /// set, too.
     pub(crate) fn make(mark: &str, limits: &Limits) -> (Self, Vec<String>) {
-        let mut made = Self::default();
-        let mut limited = vec![];
-        for hierarchy in hierarchies() {
-            let group = Hierarchy { directory: hierarchy.directory.join(name(mark)), ..hierarchy };
-            let Ok(()) = fs::create_dir(&group.directory).or_else(exists) else { continue };
-            limited.extend(group.controllers.iter().filter(|word| group.limit(word, limits).is_ok()));
-            made.groups.push(group);
-        }
         let wanted = [
             ("memory", limits.memory_bytes.is_some()),
             ("cpu", limits.cpu_millis.is_some()),
             ("pids", limits.processes_max.is_some()),
         ];
-        let missing = wanted.iter().filter(|(word, wanted)| *wanted && !limited.contains(word));
-        (made, missing.map(|(word, _)| (*word).to_owned()).collect())
+        let wanted: Vec<&str> =
+            wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(word, _)| word).collect();
+        let mut made = Self::default();
+        let mut limited = vec![];
+        let all = if wanted.is_empty() { vec![] } else { hierarchies() };
+        for hierarchy in all.into_iter().filter(|h| h.controllers.iter().any(|word| wanted.contains(word))) {
+            let group = Hierarchy { directory: hierarchy.directory.join(name(mark)), ..hierarchy };
+            let Ok(()) = fs::create_dir(&group.directory).or_else(exists) else { continue };
+            limited.extend(group.controllers.iter().filter(|word| group.limit(word, limits).is_ok()));
+            made.groups.push(group);
+        }
+        let missing = wanted.into_iter().filter(|word| !limited.contains(word));
+        (made, missing.map(str::to_owned).collect())
     }
 
     /// The groups that the program with this mark has left behind.

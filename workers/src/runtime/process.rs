@@ -11,6 +11,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ struct Shared {
     fences: Fences,
     ports: Ports,
     exits: broadcast::Sender<Exit>,
+    is_closed: AtomicBool,
 }
 
 type Gates = Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>;
@@ -96,11 +98,14 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub fn open(settings: Settings, supervisor: Supervisor) -> Result<Self, RuntimeError> {
+    pub fn open(mut settings: Settings, supervisor: Supervisor) -> Result<Self, RuntimeError> {
         let is_ours = |name: &str| name.starts_with(INSTANCE) || name.starts_with(command::COMMAND);
         supervisor
             .sweep(|name| !is_ours(name))
             .map_err(|error| failed("end what an earlier run left", error))?;
+        // Programs run elsewhere, and are told of it.
+        settings.directory =
+            std::path::absolute(&settings.directory).map_err(|error| failed("find its directory", error))?;
         directories::open(&settings.directory)
             .map_err(|error| failed(&format!("make {}", settings.directory.display()), error))?;
         let shared = Shared {
@@ -111,8 +116,18 @@ impl ProcessRuntime {
             fences: Fences::default(),
             ports: Ports::default(),
             exits: broadcast::channel(EXITS_KEPT).0,
+            is_closed: AtomicBool::new(false),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Stops all instances at once, as the platform is stopping: none is started from now on, nobody is told
+    /// of their ends, and their directories stay for the next run.
+    pub async fn close(&self, grace: Duration) {
+        self.shared.is_closed.store(true, Ordering::Release);
+        let ids: Vec<InstanceId> = self.shared.instances().keys().copied().collect();
+        let stopping = ids.into_iter().filter_map(|id| self.shared.stopping(id));
+        futures::future::join_all(stopping.map(async |entry| entry.child.stop(grace).await)).await;
     }
 
     /// Does something to its end, whether or not the caller waits for it: a step that is given up half-way

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -20,6 +21,10 @@ use crate::supervise::{read_message, restrict_self, take_control, write_message}
 /// How much sooner than the platform a program is killed when the machine runs out of memory (proc(5),
 /// `oom_score_adj`).
 const OOM_SCORE: &str = "500";
+/// How often a program is tried whose file somebody still has open to write.
+const BUSY_ATTEMPTS: u32 = 20;
+/// The pause before it is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Becomes the program; returns when that fails, after saying why to the supervisor.
 pub(super) fn main() -> io::Result<()> {
@@ -53,7 +58,14 @@ fn become_program(launch: &Launch) -> Refusal {
     let mut command = Command::new(&file);
     command.arg0(&program).args(launch.arguments.iter().skip(1));
     command.env_clear().envs(&launch.environment).current_dir(&launch.directory);
-    let error = command.exec(); // Returns only when it failed.
+    let mut error = command.exec(); // Returns only when it failed.
+    for _ in 0..BUSY_ATTEMPTS {
+        // Just written, and still held open by another process that is between fork(2) and exec(2) itself.
+        if error.kind() == io::ErrorKind::ExecutableFileBusy {
+            std::thread::sleep(BUSY_PAUSE);
+            error = command.exec();
+        }
+    }
     let file = file.display().to_string();
     if error.kind() == io::ErrorKind::NotFound {
         Refusal::NoInterpreter { program, file }

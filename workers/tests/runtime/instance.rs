@@ -295,6 +295,25 @@ async fn nothing_of_an_earlier_run_survives_the_start() {
 }
 
 #[tokio::test]
+async fn a_runtime_that_is_closed_lets_its_instances_finish_and_starts_none() {
+    let installation = Installation::new();
+    let runtime = installation.runtime();
+    let mut exits = runtime.exits();
+    let (recorder, output, _stored) = Recorder::start();
+    let requests = [installation.instance("graceful"), installation.instance("graceful")];
+    for request in &requests {
+        runtime.start(FENCE, request, output.clone()).await.unwrap();
+    }
+    recorder.wait_for("ready", 2).await;
+    runtime.close(LIMIT).await;
+    recorder.wait_for("finished", 2).await;
+    assert_eq!(installation.supervisor.names().unwrap(), [].into());
+    assert!(exits.try_recv().is_err(), "nobody is told");
+    assert_eq!(runtime.start(FENCE, &requests[0], output).await.unwrap_err().code, "runtime_failed");
+    assert_eq!(installation.left().len(), 2, "the next run finds their files");
+}
+
+#[tokio::test]
 async fn a_runtime_that_is_dropped_takes_its_instances_with_it() {
     let installation = Installation::new();
     let runtime = installation.runtime();

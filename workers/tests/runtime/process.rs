@@ -8,7 +8,7 @@ use domain::command_line::CommandLine;
 use eventlog::logs::{Channel, MAX_LINE_BYTES};
 use switchback_workers::process::{Buffer, Exit, Limits, Program, Refusal, Sink, SpawnError};
 
-use crate::installation::{Installation, LIMIT, STAND_IN, program};
+use crate::installation::{Installation, LIMIT, STAND_IN, program, until};
 use crate::recorder::Recorder;
 
 fn texts(lines: &[(Channel, String)]) -> Vec<&str> {
@@ -176,6 +176,23 @@ async fn a_file_that_cannot_be_run_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_still_being_written_is_waited_for() {
+    let installation = Installation::new();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("program");
+    std::fs::copy(STAND_IN, &file).unwrap();
+    let writer = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+    let start = installation
+        .run(Program::new("test", ["./program", "program", "exit", "3"]).directory(directory.path()));
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(writer);
+    };
+    let ((exit, _), ()) = tokio::join!(start, write);
+    assert_eq!(exit, Exit::Status(3));
+}
+
+#[tokio::test]
 async fn what_is_not_described_is_not_started() {
     let installation = Installation::new();
     for program in [
@@ -221,6 +238,24 @@ async fn a_million_lines_arrive_and_do_not_pile_up() {
     let grown = memory_peak_bytes().saturating_sub(begin);
     // A million lines that wait would be more than this; other tests run in this process too.
     assert!(grown < 100 << 20, "{grown} bytes");
+}
+
+#[tokio::test]
+async fn a_program_that_prints_faster_than_lines_are_stored_is_slowed_down() {
+    let installation = Installation::new();
+    let (recorder, output, stored) = Recorder::blocked();
+    let child = installation.supervisor.spawn(program(&["flood", "100000"]), &output).await.unwrap();
+    drop(output);
+    let waits = || {
+        let process = procfs::process::Process::new(child.pid().cast_signed()).unwrap();
+        process.stat().is_ok_and(|stat| stat.state == 'S')
+    };
+    until("it waits for somebody to read", waits).await;
+    assert_eq!((child.exit(), recorder.count()), (None, 0));
+    recorder.unblock();
+    assert_eq!(child.wait().await, Exit::Status(0));
+    stored.await.unwrap();
+    assert_eq!(recorder.count(), 100_000);
 }
 
 /// The most memory this process ever had.

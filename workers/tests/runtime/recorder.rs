@@ -9,7 +9,7 @@ use eventlog::error::StoreError;
 use eventlog::logs::{Channel, Line, LogName, LogStore, NewLine};
 use futures::stream::{self, BoxStream, StreamExt};
 use switchback_workers::output::Output;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::installation::LIMIT;
@@ -20,6 +20,7 @@ pub(crate) struct Recorder {
     count: AtomicUsize,
     /// Whether only the last line is kept.
     counts: bool,
+    blocked: watch::Sender<bool>,
     grown: Notify,
 }
 
@@ -32,6 +33,16 @@ impl Recorder {
     /// A recorder that keeps only the last line.
     pub(crate) fn counting() -> (Arc<Self>, Output, JoinHandle<()>) {
         Self::begin(Self { counts: true, ..Self::default() })
+    }
+
+    /// A recorder that counts, and takes nothing until it is unblocked.
+    pub(crate) fn blocked() -> (Arc<Self>, Output, JoinHandle<()>) {
+        let (blocked, _) = watch::channel(true);
+        Self::begin(Self { counts: true, blocked, ..Self::default() })
+    }
+
+    pub(crate) fn unblock(&self) {
+        self.blocked.send_replace(false);
     }
 
     fn begin(recorder: Self) -> (Arc<Self>, Output, JoinHandle<()>) {
@@ -75,6 +86,8 @@ impl Recorder {
 #[async_trait]
 impl LogStore for Recorder {
     async fn append(&self, _: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
+        let mut blocked = self.blocked.subscribe();
+        blocked.wait_for(|blocked| !blocked).await.expect("the sender is here");
         self.count.fetch_add(lines.len(), Ordering::Relaxed);
         let mut kept = self.lines.lock().unwrap();
         kept.extend(lines);

@@ -34,7 +34,8 @@ pub(super) fn build(
 /// The directories of programs that the application brought, those of the service before those of the
 /// repository.
 fn brought(given: &Environment) -> Vec<String> {
-    let mut places: Vec<PathBuf> = vec![given.directory.join(&given.root), given.directory.clone()];
+    let files = std::path::absolute(&given.directory).unwrap_or_else(|_| given.directory.clone());
+    let mut places: Vec<PathBuf> = vec![files.join(&given.root), files];
     places.dedup();
     let directories = places.iter().flat_map(|place| BROUGHT.map(|name| place.join(name)));
     directories

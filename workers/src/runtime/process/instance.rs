@@ -1,6 +1,7 @@
 //! The life of one instance: how it is started, attended and stopped.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ impl Shared {
             }
             entry.child.wait().await;
             self.forget(id, &entry);
+        }
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(failed("start an instance", "the platform is stopping"));
         }
         // Not in our hands, and yet there, when its supervisor was killed a moment ago.
         self.end(vec![name(id)]).await?;
@@ -114,7 +118,7 @@ impl Shared {
     }
 
     /// Notes that an instance is to end.
-    fn stopping(&self, id: InstanceId) -> Option<Entry> {
+    pub(super) fn stopping(&self, id: InstanceId) -> Option<Entry> {
         let mut instances = self.instances();
         let entry = instances.get_mut(&id)?;
         entry.is_stopping = true;
