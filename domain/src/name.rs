@@ -9,19 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::rejection::{Kind, Rejection};
 
 /// Words that stand for something else in addresses and are never a project's name.
-pub const RESERVED: [&str; 24] = [
+pub const RESERVED: [&str; 18] = [
     "admin",
     "api",
     "app",
-    "assets",
     "auth",
-    "blog",
-    "cdn",
     "dashboard",
-    "docs",
     "ftp",
     "health",
-    "help",
     "imap",
     "localhost",
     "login",
@@ -30,7 +25,6 @@ pub const RESERVED: [&str; 24] = [
     "ns1",
     "ns2",
     "smtp",
-    "static",
     "status",
     "switchback",
     "www",

@@ -8,3 +8,4 @@ mod limits;
 mod parsing;
 mod samples;
 mod schema;
+mod simulation;
