@@ -35,7 +35,8 @@ mod lines;
 mod mark;
 pub(crate) mod tree;
 
-/// The environment variable that every started process carries: `<installation>/<name>`.
+/// The environment variable that every started process carries: `<installation>/<name>+<a number of its
+/// own>`.
 pub const MARK: &str = "SWITCHBACK_PROCESS";
 /// The longest name of a program, in bytes: it is part of a file name.
 const MAX_NAME_BYTES: usize = 150;
@@ -146,9 +147,9 @@ impl Supervisor {
     /// # Errors
     /// [`SpawnError`]; then nothing of it runs.
     pub async fn spawn_into(&self, program: Program, out: Sink, err: Sink) -> Result<Child, SpawnError> {
-        let name: Arc<str> = program.name.as_str().into();
+        let name = program.name.clone();
         let specification = self.specification(program)?;
-        let failed = |source| SpawnError::Supervisor { name: name.to_string(), source };
+        let failed = |source| SpawnError::Supervisor { name: name.clone(), source };
         let message = protocol::message(&specification).map_err(failed)?;
 
         let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
@@ -164,7 +165,7 @@ impl Supervisor {
             process.stdout.take().map(|pipe| tokio::spawn(lines::drain(pipe, out))),
             process.stderr.take().map(|pipe| tokio::spawn(lines::drain(pipe, err))),
         ];
-        let mut link = child::Link::new(control, process, pipes, self.clone(), name.clone());
+        let mut link = child::Link::new(control, process, pipes, self.clone(), specification.mark.into());
         let report = match link.send(&message).await {
             Ok(()) => link.report().await,
             Err(error) => Err(error),
@@ -194,7 +195,7 @@ impl Supervisor {
         if !is_name || !is_program {
             return Err(SpawnError::Undescribed(name));
         }
-        let mark = self.mark(&name);
+        let mark = self.new_mark(&name);
         // An empty one is where the platform is, and stays it.
         let directory = std::path::absolute(&directory).unwrap_or(directory);
         let programs = invocations.into_iter().map(|invocation| {

@@ -155,13 +155,12 @@ impl Hierarchy {
     }
 }
 
-/// The marks, begun with `prefix`, of groups that are there.
-pub(crate) fn marks(prefix: &str) -> Vec<String> {
+/// The marks of groups that are there.
+pub(crate) fn marks() -> Vec<String> {
     let mut marks = vec![];
     for hierarchy in hierarchies() {
         let entries = fs::read_dir(&hierarchy.directory).into_iter().flatten().filter_map(Result::ok);
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        marks.extend(names.filter_map(|name| mark(&name)).filter(|mark| mark.starts_with(prefix)));
+        marks.extend(entries.filter_map(|entry| mark(entry.file_name().to_str()?)));
     }
     marks.sort_unstable();
     marks.dedup();
@@ -247,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_back_from_the_name_of_a_group() {
-        let of = "0199f0c4/instance/0199-aa.0";
-        assert_eq!(name(of), "switchback:0199f0c4:instance:0199-aa.0");
+        let of = "0199f0c4/instance/0199-aa.0+7.1";
+        assert_eq!(name(of), "switchback:0199f0c4:instance:0199-aa.0+7.1");
         assert_eq!(mark(&name(of)).as_deref(), Some(of));
         assert_eq!(mark("system.slice"), None);
     }

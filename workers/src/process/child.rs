@@ -21,7 +21,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// A program that runs. When it is dropped, the program is killed.
 #[derive(Debug)]
 pub struct Child {
-    name: Arc<str>,
+    mark: Arc<str>,
     pid: u32,
     supervisor_pid: u32,
     unlimited: Vec<String>,
@@ -88,19 +88,19 @@ impl Child {
         if let Ok(exit) = tokio::time::timeout(KILL_LIMIT, self.wait()).await {
             return exit;
         }
-        warn!("the supervisor of {} does not do what it is told, so it is killed too", self.name);
-        self.supervisor.end(&self.name).await;
+        warn!("the supervisor of {} does not do what it is told, so it is killed too", self.mark);
+        self.supervisor.end(&self.mark).await;
         self.wait().await
     }
 }
 
 impl Supervisor {
-    /// Ends everything that carries this name, from outside.
-    pub(super) async fn end(&self, name: &Arc<str>) {
-        let (supervisor, wanted) = (self.clone(), name.clone());
-        let swept = tokio::task::spawn_blocking(move || supervisor.sweep(|name| *name != *wanted)).await;
-        if let Ok(Err(error)) = swept {
-            error!(error = &error as &dyn std::error::Error, "processes of {name} may still run");
+    /// Ends everything that carries this mark, from outside.
+    pub(super) async fn end(&self, mark: &Arc<str>) {
+        let (supervisor, wanted) = (self.clone(), Arc::clone(mark));
+        let sweep = move || supervisor.sweep_marks(|mark| *mark == *wanted);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(sweep).await {
+            error!(error = &error as &dyn std::error::Error, "processes of {mark} may still run");
         }
     }
 }
@@ -111,7 +111,7 @@ pub(super) struct Link {
     process: tokio::process::Child,
     pipes: [Option<JoinHandle<()>>; 2],
     supervisor: Supervisor,
-    name: Arc<str>,
+    mark: Arc<str>,
 }
 
 impl Link {
@@ -120,9 +120,9 @@ impl Link {
         process: tokio::process::Child,
         pipes: [Option<JoinHandle<()>>; 2],
         supervisor: Supervisor,
-        name: Arc<str>,
+        mark: Arc<str>,
     ) -> Self {
-        Self { control, process, pipes, supervisor, name }
+        Self { control, process, pipes, supervisor, mark }
     }
 
     pub(super) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
@@ -135,11 +135,11 @@ impl Link {
 
     /// Lets go of a program that did not come up, and waits until nothing of it is left.
     pub(super) async fn end(self) {
-        let Self { control, mut process, supervisor, name, .. } = self;
+        let Self { control, mut process, supervisor, mark, .. } = self;
         drop(control);
         // A supervisor that ended as it should left nothing.
         if !process.wait().await.is_ok_and(|status| status.success()) {
-            supervisor.end(&name).await;
+            supervisor.end(&mark).await;
         }
     }
 
@@ -148,7 +148,7 @@ impl Link {
         let (commands, orders) = mpsc::channel(4);
         let (ended, exit) = watch::channel(None);
         let child = Child {
-            name: self.name.clone(),
+            mark: self.mark.clone(),
             pid,
             supervisor_pid: self.process.id().unwrap_or_default(),
             unlimited,
@@ -184,12 +184,12 @@ impl Link {
         let exit = match report {
             Some(Report::Ended { exit, left }) => {
                 if !left.is_empty() {
-                    error!("processes {left:?} of {} hang in the kernel and could not be killed", self.name);
+                    error!("processes {left:?} of {} hang in the kernel and could not be killed", self.mark);
                 }
                 exit
             }
             Some(Report::Started { .. }) | None => {
-                self.supervisor.end(&self.name).await;
+                self.supervisor.end(&self.mark).await;
                 Exit::Lost
             }
         };
@@ -197,7 +197,7 @@ impl Link {
         let _ = self.process.wait().await;
         for pipe in self.pipes.iter_mut().flatten() {
             if tokio::time::timeout(DRAIN_LIMIT, &mut *pipe).await.is_err() {
-                warn!("the last lines of {} were dropped", self.name);
+                warn!("the last lines of {} were dropped", self.mark);
                 pipe.abort();
             }
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use procfs::process::Process;
@@ -26,26 +27,40 @@ pub enum SweepError {
     Stuck(Vec<i32>),
 }
 
+/// Stands between the name in a mark and what tells apart programs of one name.
+const NUMBER: char = '+';
+
 impl Supervisor {
-    /// The mark of a program of this installation.
-    pub(super) fn mark(&self, name: &str) -> String {
-        format!("{}/{name}", self.installation)
+    /// The mark of a new program of this installation: no other has it, not even the next of the same name.
+    pub(super) fn new_mark(&self, name: &str) -> String {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        format!("{}/{name}{NUMBER}{}.{number}", self.installation, std::process::id())
     }
 
     /// Ends all processes of this installation but those whose name `keep` approves of, and returns the names
-    /// when nothing of them is left. Finds what carries the mark, what descends from that, and what is in its
+    /// when nothing of them is left. Finds what carries a mark, what descends from that, and what is in its
     /// control groups; so nothing escapes that did not clear its environment *and* lose its parents *and* run
     /// where there are no groups. It blocks for some milliseconds.
     ///
     /// # Errors
     /// [`SweepError`].
     pub fn sweep(&self, keep: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, SweepError> {
+        let marks = self.sweep_marks(|mark| self.name(mark).is_some_and(|name| !keep(name)))?;
+        Ok(marks.iter().filter_map(|mark| self.name(mark)).map(str::to_owned).collect())
+    }
+
+    /// Ends all processes with these marks.
+    pub(super) fn sweep_marks(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>, SweepError> {
         let begin = Instant::now();
-        let mut names = BTreeSet::new();
+        let mut marks = BTreeSet::new();
         loop {
-            let left = self.find(&keep, &mut names).map_err(SweepError::Look)?;
+            let left = find(&is_wanted, &mut marks).map_err(SweepError::Look)?;
             if left.is_empty() {
-                return Ok(names);
+                return Ok(marks);
             }
             if begin.elapsed() > LIMIT {
                 return Err(SweepError::Stuck(left.iter().map(|seen| seen.pid).collect()));
@@ -60,38 +75,42 @@ impl Supervisor {
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn names(&self) -> io::Result<BTreeSet<String>> {
-        let prefix = self.mark("");
-        let all = tree::all()?;
-        Ok(all.iter().filter_map(|seen| Some(mark(*seen)?.strip_prefix(&prefix)?.to_owned())).collect())
+        let marks: Vec<String> = tree::all()?.into_iter().filter_map(mark).collect();
+        Ok(marks.iter().filter_map(|mark| self.name(mark)).map(str::to_owned).collect())
     }
 
-    /// What is to be ended now. Groups in which nothing is left are removed on the way.
-    fn find(&self, keep: impl Fn(&str) -> bool, names: &mut BTreeSet<String>) -> io::Result<Vec<Seen>> {
-        let this = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-        let prefix = self.mark("");
-        let all = tree::all()?;
-        let mut roots = BTreeSet::new();
-        for seen in &all {
-            let Some(mark) = mark(*seen) else { continue };
-            let Some(name) = mark.strip_prefix(&prefix).filter(|name| !keep(name)) else { continue };
-            names.insert(name.to_owned());
+    /// The name in a mark of this installation.
+    fn name<'m>(&self, mark: &'m str) -> Option<&'m str> {
+        let rest = mark.strip_prefix(&*self.installation)?.strip_prefix('/')?;
+        Some(rest.rsplit_once(NUMBER).map_or(rest, |(name, _)| name))
+    }
+}
+
+/// The processes that are to be ended now, and their marks. Groups in which nothing is left are removed on
+/// the way.
+fn find(is_wanted: impl Fn(&str) -> bool, marks: &mut BTreeSet<String>) -> io::Result<Vec<Seen>> {
+    let this = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    let all = tree::all()?;
+    let mut roots = BTreeSet::new();
+    for seen in &all {
+        if let Some(mark) = mark(*seen).filter(|mark| is_wanted(mark)) {
+            marks.insert(mark);
             roots.insert(seen.pid);
         }
-        for mark in cgroup::marks(&prefix) {
-            let Some(name) = mark.strip_prefix(&prefix).filter(|name| !keep(name)) else { continue };
-            let groups = cgroup::Groups::find(&mark);
-            let members = groups.members();
-            if members.is_empty() {
-                groups.remove();
-            } else {
-                names.insert(name.to_owned());
-                roots.extend(members);
-            }
-        }
-        roots.remove(&this);
-        let family = tree::family(&all, roots);
-        Ok(family.into_iter().filter(|seen| !seen.is_zombie && seen.pid != this).collect())
     }
+    for mark in cgroup::marks().into_iter().filter(|mark| is_wanted(mark)) {
+        let groups = cgroup::Groups::find(&mark);
+        let members = groups.members();
+        if members.is_empty() {
+            groups.remove();
+        } else {
+            marks.insert(mark);
+            roots.extend(members);
+        }
+    }
+    roots.remove(&this);
+    let family = tree::family(&all, roots);
+    Ok(family.into_iter().filter(|seen| !seen.is_zombie && seen.pid != this).collect())
 }
 
 /// The mark in the environment of a process, when it has one and may be read by us.
@@ -101,4 +120,20 @@ fn mark(seen: Seen) -> Option<String> {
     }
     let environment = Process::new(seen.pid).and_then(|process| process.environ()).ok()?;
     environment.into_iter().find_map(|(name, value)| (name == MARK).then(|| value.into_string().ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_back_from_every_mark_of_the_installation_and_no_other() {
+        let supervisor = Supervisor::new("/none", "one");
+        let (first, second) = (supervisor.new_mark("build/x"), supervisor.new_mark("build/x"));
+        assert_ne!(first, second);
+        for mark in [&first, &second] {
+            assert_eq!(supervisor.name(mark), Some("build/x"));
+            assert_eq!(Supervisor::new("/none", "on").name(mark), None);
+        }
+    }
 }

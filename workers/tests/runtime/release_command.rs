@@ -128,6 +128,7 @@ async fn a_command_that_is_given_up_is_ended_by_the_next_attempt() {
     }
     run(&installation, &runtime, key, "exit 0").await.unwrap();
     installation.gone().await;
+    assert_eq!(installation.left().len(), 1, "only the note: {:?}", installation.left());
 }
 
 #[tokio::test]
@@ -144,7 +145,7 @@ async fn a_worker_that_was_replaced_is_refused_and_its_command_is_ended() {
     };
     let both = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(first, second) });
     let (first, second) = both.await.expect("both end");
-    assert_eq!(first.unwrap_err().code, "release_command_failed");
+    assert_eq!(first.unwrap_err().code, "fenced");
     second.unwrap();
     assert_eq!(run(&installation, &runtime, key, "exit 0").await.unwrap_err().code, "fenced");
 }

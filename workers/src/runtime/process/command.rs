@@ -34,7 +34,10 @@ impl Shared {
             output.say("it was run to its end by an earlier attempt").await;
             return Ok(());
         }
-        let own = directories::make(root, &step).map_err(|error| failed("make directories", error))?;
+        // Each attempt has its own, so that one that was replaced takes nothing from the next when it
+        // notices.
+        let attempt = format!("{step}.{}", key.fence.0);
+        let own = directories::make(root, &attempt).map_err(|error| failed("make directories", error))?;
         let variables: BTreeMap<String, String> = environment::build(&self.settings.path, given, &own, None);
         let program = Program {
             name,
@@ -44,15 +47,19 @@ impl Shared {
             limits: self.limits(given),
         };
         let exit = self.run_to_the_end(program, &output, cancel).await;
-        if exit.as_ref().is_ok_and(|exit| exit.as_ref().is_some_and(Exit::is_success)) {
+        let is_success = exit.as_ref().is_ok_and(|exit| exit.as_ref().is_some_and(Exit::is_success));
+        if is_success {
             directories::note_done(root, &step).map_err(|error| failed("note its success", error))?;
         }
-        self.remove(step).await?;
-        match exit? {
-            Some(exit) if exit.is_success() => Ok(()),
-            Some(exit) => Err(ended("release_command_failed", command, &format!("ended with {exit}"))),
-            None => Err(ended("release_command_cancelled", command, "was cancelled")),
+        self.remove(attempt).await?;
+        if is_success {
+            return Ok(());
         }
+        self.admit(key)?; // It may have been ended by the next attempt.
+        Err(match exit? {
+            Some(exit) => ended("release_command_failed", command, &format!("ended with {exit}")),
+            None => ended("release_command_cancelled", command, "was cancelled"),
+        })
     }
 
     /// How it ended; nothing when it was cancelled.

@@ -6,6 +6,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use domain::service::release::InstanceId;
+
+use crate::disk;
+
 /// What the name of a note ends with.
 const DONE: &str = ".done";
 /// How many notes are kept; older ones belong to steps that ended long ago.
@@ -18,10 +22,14 @@ pub(super) struct Own {
     pub(super) temporary: PathBuf,
 }
 
-/// Makes the place for all of them, and forgets notes that nobody will ask for again.
+/// Makes the place for all of them. Removes those of commands, none of which runs any more, and notes that
+/// nobody will ask for again. Those of instances stay, for whoever asks what is left.
 pub(super) fn open(root: &Path) -> io::Result<()> {
     private().recursive(true).create(root)?;
-    let mut notes: Vec<String> = list(root)?.into_iter().filter(|name| name.ends_with(DONE)).collect();
+    let is_instance = |name: &String| name.parse::<InstanceId>().is_ok();
+    let names = list(root)?.into_iter().filter(|name| !is_instance(name));
+    let (mut notes, commands): (Vec<String>, Vec<String>) = names.partition(|name| name.ends_with(DONE));
+    commands.iter().try_for_each(|command| disk::remove(&root.join(command)))?;
     // Their names begin with the time of the deployment.
     notes.sort_unstable();
     notes.truncate(notes.len().saturating_sub(DONE_KEPT));
@@ -73,16 +81,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_notes_are_kept() {
+    fn what_commands_left_is_removed_and_only_the_newest_notes_are_kept() {
         let root = tempfile::tempdir().unwrap();
         for number in 0..DONE_KEPT + 3 {
             note_done(root.path(), &format!("{number:05}.prepare")).unwrap();
         }
-        make(root.path(), "00000.0").unwrap();
+        let instance = format!("{}.0", uuid::Uuid::nil());
+        make(root.path(), &instance).unwrap();
+        make(root.path(), &format!("{}.prepare.1", uuid::Uuid::nil())).unwrap();
         open(root.path()).unwrap();
         let mut left = list(root.path()).unwrap();
         left.sort_unstable();
         assert_eq!(left.len(), DONE_KEPT + 1);
-        assert_eq!(left[..2], ["00000.0", "00003.prepare.done"]);
+        assert!(left.contains(&instance));
+        assert!(left.contains(&"00003.prepare.done".to_owned()));
+        assert!(!left.contains(&"00002.prepare.done".to_owned()));
     }
 }
