@@ -15,6 +15,7 @@ use crate::key::StepKey;
 use crate::output::Output;
 
 pub mod detect;
+pub mod process;
 pub mod tools;
 pub(crate) mod tree;
 

@@ -189,6 +189,17 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a file or a link. One that is not there is removed already.
+///
+/// # Errors
+/// When it stays.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn make_writable(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 

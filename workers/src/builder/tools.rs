@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use rustix::fs::Access;
 
+/// Where programs are, when the platform itself was not told.
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// Where programs are looked for.
 #[derive(Clone, Debug)]
 pub struct Tools(Place);

@@ -61,8 +61,8 @@ fn of_tree(error: TreeError) -> RegistryError {
         TreeError::TooLarge(limit) => RegistryError {
             code: "artifact_too_large",
             message: format!(
-                "what was built has more than {} or {} files; leave out what the service does not need when it \
-                 runs, or have an operator raise the limit",
+                "what was built has more than {} or {} files; leave out what the service does not need when \
+                 it runs, or have an operator raise the limit",
                 Size(limit.bytes),
                 limit.entries
             ),

@@ -3,6 +3,7 @@
 extern crate switchback_workers as workers;
 
 mod archive;
+mod builder;
 mod detection;
 mod files;
 mod git;

@@ -72,6 +72,12 @@ impl Platform {
         waited.unwrap_or_else(|_| panic!("no line begins with {begin:?}: {:?}", self.lines()));
     }
 
+    /// All lines, once one begins like this.
+    pub(crate) async fn lines_after(&self, begin: &str) -> Vec<String> {
+        self.wait_for(begin).await;
+        self.lines()
+    }
+
     /// Waits until nothing of it runs any more, for a second at most.
     pub(crate) async fn quiet(&self) {
         let wait = async {

@@ -28,11 +28,11 @@ pub(super) fn look(look: &Look) -> Option<Found> {
         .collect();
     let mut build = vec![];
     if at_root {
-        build.push(format!("go build -buildvcs=false -o bin/{} .", quote(name)));
+        build.push(format!("go build -trimpath -buildvcs=false -o bin/{} .", quote(name)));
     }
     if !commands.is_empty() {
         let packages: Vec<_> = commands.iter().map(|command| quote(&format!("./cmd/{command}"))).collect();
-        build.push(format!("go build -buildvcs=false -o bin/ {}", packages.join(" ")));
+        build.push(format!("go build -trimpath -buildvcs=false -o bin/ {}", packages.join(" ")));
     }
     let start = match (at_root, chosen(&commands, name)) {
         (true, _) => Ok(name.to_owned()),

@@ -28,8 +28,8 @@ pub struct UploadStore {
 pub enum UploadError {
     /// Larger than allowed.
     #[error(
-        "the upload has more than {}; leave out what the build makes (by .gitignore), or have an operator raise \
-         the limit",
+        "the upload has more than {}; leave out what the build makes (by .gitignore), or have an operator \
+         raise the limit",
         Size(*.0)
     )]
     TooLarge(u64),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::source::RepositoryUrl;
 
+use crate::builder::tools;
 use crate::disk::{Reserve, Usage};
 use crate::source::SourceError;
 use crate::source::git::failure;
@@ -76,7 +77,7 @@ impl Settings {
             ssh_command: "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15"
                 .into(),
             reserve: Reserve::default(),
-            path: environment.get("PATH").cloned().unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            path: environment.get("PATH").cloned().unwrap_or_else(|| tools::PATH.to_owned()),
             environment: passed.map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }

@@ -10,18 +10,22 @@ fn a_program_of_go_is_the_root_or_one_of_cmd() {
     check(&[
         (
             &[module, ("main.go", GO), ("x.go", "package main\n")],
-            &["Go by go.mod", "build go build -buildvcs=false -o bin/shop .", "start bin/shop"],
+            &["Go by go.mod", "build go build -trimpath -buildvcs=false -o bin/shop .", "start bin/shop"],
         ),
         (
             &[module, ("lib.go", "package shop\n"), ("cmd/web/main.go", GO), ("cmd/job/main.go", GO)],
-            &["Go by go.mod", "build go build -buildvcs=false -o bin/ ./cmd/job ./cmd/web", "start bin/web"],
+            &[
+                "Go by go.mod",
+                "build go build -trimpath -buildvcs=false -o bin/ ./cmd/job ./cmd/web",
+                "start bin/web",
+            ],
         ),
         (
             &[module, ("main.go", GO), ("cmd/job/main.go", GO), ("gen.go", "//go:build ignore\npackage x\n")],
             &[
                 "Go by go.mod",
-                "build go build -buildvcs=false -o bin/shop .",
-                "build go build -buildvcs=false -o bin/ ./cmd/job",
+                "build go build -trimpath -buildvcs=false -o bin/shop .",
+                "build go build -trimpath -buildvcs=false -o bin/ ./cmd/job",
                 "start bin/shop",
             ],
         ),
