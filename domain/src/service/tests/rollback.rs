@@ -140,3 +140,12 @@ fn a_release_that_does_not_exist_cannot_come_back_and_the_newest_is_named() {
         &Rejection::ReleaseNotFound { wanted: ReleaseNumber(1), there: "nothing was released yet".into() },
     );
 }
+
+#[test]
+fn a_variable_that_was_not_there_then_goes_though_no_other_changes() {
+    let new = Event::VariablesChanged { set: variables([("NEW", "now")]), unset: names([]) };
+    let gone = Event::VariablesChanged { set: BTreeMap::new(), unset: names(["NEW"]) };
+    given::<Service>(service_with_release(2).into_iter().chain([new]))
+        .when(roll_back(3, 1, plain(1)))
+        .then([rollback_requested(3, 2, 1), gone, asked(3, 1), admitted(3)]);
+}
