@@ -1,4 +1,5 @@
-//! The history: one row for each event, with a sentence that says what happened. Never the value of a variable.
+//! The history: one row for each event, with a sentence that says what happened. Never the value of a
+//! variable.
 //!
 //! Histories outlive what they tell of, so rows keep ids, and the names are looked up when they are read.
 

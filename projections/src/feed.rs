@@ -1,8 +1,8 @@
-//! The events themselves, of one organisation, as `CloudEvents`: its history and then what comes, read from the log and
-//! not from a read model. What `events`, `events -f` and the streams of the API give out.
+//! The events themselves, of one organisation, as `CloudEvents`: its history and then what comes, read from
+//! the log and not from a read model. What `events`, `events -f` and the streams of the API give out.
 //!
-//! Each event has a place, [`Place`]; whoever goes on from the place of the last event that arrived misses none and gets
-//! none twice.
+//! Each event has a place, [`Place`]; whoever goes on from the place of the last event that arrived misses
+//! none and gets none twice.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,8 +24,8 @@ pub const MAX_EVENTS: usize = 1000;
 /// How many commits are looked at for one page at most: a narrow filter ends with a page that is not full.
 const MAX_COMMITS: usize = 10 * MAX_PAGE;
 
-/// Where an event stands: the position of its commit, and its version in its stream, which tells the events of one
-/// commit apart. Written `1042.7`; `1042` alone means after the whole commit.
+/// Where an event stands: the position of its commit, and its version in its stream, which tells the events
+/// of one commit apart. Written `1042.7`; `1042` alone means after the whole commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The commit.

@@ -1,8 +1,8 @@
 //! Read models: what people look at, derived from the log and from nothing else.
 //!
-//! A [`projection::Projection`] is a name, a version and a pure function from an event to row changes; its queries stand
-//! below it in the same file. The [`projector::Projector`] keeps the rows up with the log: each batch and its checkpoint
-//! are one transaction, so an event counts exactly once, whatever dies.
+//! A [`projection::Projection`] is a name, a version and a pure function from an event to row changes; its
+//! queries stand below it in the same file. The [`projector::Projector`] keeps the rows up with the log: each
+//! batch and its checkpoint are one transaction, so an event counts exactly once, whatever dies.
 //!
 //! Every query takes the organisation whose rows it may see. Those that do not say why.
 

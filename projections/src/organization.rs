@@ -1,5 +1,5 @@
-//! Organisations and who belongs to them. For showing only: what somebody may do is decided on the organisation's own
-//! stream, which does not lag.
+//! Organisations and who belongs to them. For showing only: what somebody may do is decided on the
+//! organisation's own stream, which does not lag.
 
 use chrono::{DateTime, Utc};
 use domain::event::Event;
@@ -133,8 +133,8 @@ pub async fn get(
     store.optional(Select::of(organization, ORGANIZATION).with("WHERE o.id = $1", [])).await
 }
 
-/// The organisations that somebody belongs to, by name. The one query that begins with a person: what it finds is that
-/// person's own.
+/// The organisations that somebody belongs to, by name. The one query that begins with a person: what it
+/// finds is that person's own.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -157,8 +157,8 @@ pub async fn members(
 ) -> Result<Listed<Member>, QueryError> {
     let mut select = Select::of(
         organization,
-        "SELECT m.member AS id, u.name, m.role, m.joined_at FROM members m LEFT JOIN users u ON u.id = m.member \
-         WHERE m.organization = $1",
+        "SELECT m.member AS id, u.name, m.role, m.joined_at FROM members m \
+         LEFT JOIN users u ON u.id = m.member WHERE m.organization = $1",
     );
     if let Some(after) = page.after("members", [Kind::Text, Kind::Text])? {
         select = select.with("AND (m.joined_at, m.member) > (?, ?)", after);

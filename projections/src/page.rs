@@ -1,5 +1,5 @@
-//! Lists in pages. A cursor is the key of the last row of a page, in a form that callers need not understand: rows that
-//! come and go between two pages are neither shown twice nor make others be missed.
+//! Lists in pages. A cursor is the key of the last row of a page, in a form that callers need not understand:
+//! rows that come and go between two pages are neither shown twice nor make others be missed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,5 +1,5 @@
-//! The past: one organisation's events up to a moment, replayed into a database in memory. The same queries run on it,
-//! so every read has a past, and no query knows of it.
+//! The past: one organisation's events up to a moment, replayed into a database in memory. The same queries
+//! run on it, so every read has a past, and no query knows of it.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Projects and their environments. A deleted project is kept for the histories that name it, and found by no query
-//! here.
+//! Projects and their environments. A deleted project is kept for the histories that name it, and found by no
+//! query here.
 
 use std::collections::HashMap;
 
@@ -219,7 +219,8 @@ pub async fn find(
     {
         return Ok(Some(project));
     }
-    // Slugs are unique, and a name has one slug only. Whoever lost the race for a slug is gone within a minute.
+    // Slugs are unique, and a name has one slug only. Whoever lost the race for a slug is gone within a
+    // minute.
     let Ok(name) = text.parse::<ProjectName>() else { return Ok(None) };
     let select = Select::of(organization, PROJECT)
         .with("AND p.slug = ? ORDER BY p.created_at, p.id LIMIT 1", [name.slug().into()]);

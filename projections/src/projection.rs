@@ -1,7 +1,8 @@
 //! A projection: a name, a version, and a pure function from an event to row changes.
 //!
-//! A projection reads no table to decide what to write, so that it gives the same rows whenever it is run. Whoever
-//! changes what it gives, or its tables, raises its version: the projector then builds it anew beside the old one.
+//! A projection reads no table to decide what to write, so that it gives the same rows whenever it is run.
+//! Whoever changes what it gives, or its tables, raises its version: the projector then builds it anew beside
+//! the old one.
 
 use domain::stream::Recorded;
 

@@ -1,11 +1,12 @@
 //! The projector: keeps the read models up with the log.
 //!
-//! What is live follows the log in one group: one transaction for each batch, with the rows and the checkpoints of all
-//! projections. What is new or has another version is built beside it, in tables of its own, and swapped in when it has
-//! caught up. A projection that an event breaks is stopped, and says so; the others go on.
+//! What is live follows the log in one group: one transaction for each batch, with the rows and the
+//! checkpoints of all projections. What is new or has another version is built beside it, in tables of its
+//! own, and swapped in when it has caught up. A projection that an event breaks is stopped, and says so; the
+//! others go on.
 //!
-//! Two projectors on one database are safe: a checkpoint moves only from where its writer saw it, so the second one to
-//! come fails its whole batch, waits, and looks again.
+//! Two projectors on one database are safe: a checkpoint moves only from where its writer saw it, so the
+//! second one to come fails its whole batch, waits, and looks again.
 
 pub(crate) mod apply;
 mod batch;

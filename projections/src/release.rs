@@ -1,7 +1,7 @@
 //! Releases: what each fixed, how it stands, and what it changed against the one that was live before it.
 //!
-//! A release's whole specification is kept, without the sealed values: the fingerprints tell which variables differ,
-//! and what brings a release back is the log.
+//! A release's whole specification is kept, without the sealed values: the fingerprints tell which variables
+//! differ, and what brings a release back is the log.
 
 mod query;
 

@@ -1,5 +1,5 @@
-//! Routes: which hostname's requests go to which instances. Read by the edge when it starts; what comes after, it reads
-//! from the log.
+//! Routes: which hostname's requests go to which instances. Read by the edge when it starts; what comes
+//! after, it reads from the log.
 
 use domain::event::Event;
 use domain::hostname::Hostname;
@@ -112,8 +112,8 @@ impl FromRow for Route {
     }
 }
 
-/// All routes, and the position that they stand for at least: what comes after it in the log may be in them already,
-/// and changes nothing when it is applied again.
+/// All routes, and the position that they stand for at least: what comes after it in the log may be in them
+/// already, and changes nothing when it is applied again.
 ///
 /// # Errors
 /// [`QueryError`].

@@ -1,7 +1,8 @@
 //! The database of the read models: `SQLite` or `PostgreSQL`, behind one text of each query.
 //!
-//! Queries come from [`Select`], which is put together from fixed texts only and always knows whose rows it may see.
-//! Reading and writing have pools of their own: readers cannot write, and cannot keep the projector waiting.
+//! Queries come from [`Select`], which is put together from fixed texts only and always knows whose rows it
+//! may see. Reading and writing have pools of their own: readers cannot write, and cannot keep the projector
+//! waiting.
 
 mod error;
 mod postgres;
@@ -26,7 +27,8 @@ pub(crate) use self::write::{Rows, Verb};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 
-/// How long one query may take, the wait for a connection included. What takes longer is answered as not available.
+/// How long one query may take, the wait for a connection included. What takes longer is answered as not
+/// available.
 pub const QUERY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The database of the read models. Clones share their connections.
@@ -66,10 +68,12 @@ impl ReadStore {
         Ok(Self { engine: Engine::Postgres(Postgres::new(url, options)?) })
     }
 
-    /// Makes the tables that all projections have in common. Done by the projector; harmless when it was done.
+    /// Makes the tables that all projections have in common. Done by the projector; harmless when it was
+    /// done.
     ///
     /// # Errors
-    /// [`QueryError::Unavailable`] when the database is away, [`QueryError::Failed`] when it is that of a newer version.
+    /// [`QueryError::Unavailable`] when the database is away, [`QueryError::Failed`] when it is that of a
+    /// newer version.
     pub async fn migrate(&self) -> Result<(), QueryError> {
         let migrated = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.migrate().await,

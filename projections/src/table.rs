@@ -1,7 +1,7 @@
 //! The tables of a projection, described once: the store makes each database's own statements from it.
 
-/// What a column holds. There are two kinds only, because both databases have them: identifiers, times and documents
-/// are text, counts and positions are numbers.
+/// What a column holds. There are two kinds only, because both databases have them: identifiers, times and
+/// documents are text, counts and positions are numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// TEXT in both databases.

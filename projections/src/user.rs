@@ -1,4 +1,5 @@
-//! Users: the names that stand in histories, and the tokens that were given out. Never a token's secret or its hash.
+//! Users: the names that stand in histories, and the tokens that were given out. Never a token's secret or
+//! its hash.
 
 use std::collections::BTreeMap;
 

@@ -65,7 +65,8 @@ pub fn json(document: &impl Serialize) -> Value {
     serde_json::to_string(document).expect("documents have only strings as keys").into()
 }
 
-/// A time in RFC 3339, UTC, always with six digits behind the second: such texts sort like the times they name.
+/// A time in RFC 3339, UTC, always with six digits behind the second: such texts sort like the times they
+/// name.
 #[must_use]
 pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)

@@ -73,7 +73,7 @@ fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
         service::Event::Created { .. }
         | service::Event::VariablesRevealed { .. } // A look changes nothing.
         | service::Event::Scaled { .. }
-        | service::Event::RollbackRequested { .. } // The variables it brings back stand in an event of their own.
+        | service::Event::RollbackRequested { .. } // The variables that come back have an event of their own.
         | service::Event::DeploymentRequested { .. }
         | service::Event::DeploymentAdmitted { .. }
         | service::Event::DeploymentSuperseded { .. }
@@ -114,8 +114,8 @@ impl FromRow for Variable {
     }
 }
 
-const VARIABLE: &str = "SELECT v.service, v.name, v.sealed, v.changed_at, v.changed_by, v.position FROM variables v \
-     WHERE v.organization = $1";
+const VARIABLE: &str = "SELECT v.service, v.name, v.sealed, v.changed_at, v.changed_by, v.position \
+     FROM variables v WHERE v.organization = $1";
 
 /// A service's variables by name, as its next release will have them. There are few: no pages.
 ///

@@ -1,8 +1,8 @@
 //! Waiting for a position: whoever has changed something reads it back, and never sees the state before.
 //!
-//! One watermark for all projections: the lowest of those that no event has stopped. It is a little more than any one
-//! query needs, and no query has to say what it reads. A query that must not come from a stopped projection waits for
-//! that projection by name.
+//! One watermark for all projections: the lowest of those that no event has stopped. It is a little more than
+//! any one query needs, and no query has to say what it reads. A query that must not come from a stopped
+//! projection waits for that projection by name.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::projector::Status;
 use crate::projector::checkpoint;
 use crate::store::ReadStore;
 
-/// How often the checkpoints are read when the projector is in another process: quickly at first, because it most often
-/// is there at once.
+/// How often the checkpoints are read when the projector is in another process: quickly at first, because it
+/// most often is there at once.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(200);
 
@@ -68,7 +68,8 @@ impl Watermark {
         self.wait_for(&[], position, limit).await
     }
 
-    /// Waits until some read models have come to a position, by the names of their projections; all, when none is named.
+    /// Waits until some read models have come to a position, by the names of their projections; all, when
+    /// none is named.
     ///
     /// # Errors
     /// [`NotYet`] when they have not within `limit`.

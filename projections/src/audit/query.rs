@@ -114,10 +114,10 @@ pub struct Filter {
 }
 
 /// Names are put into the sentence here, so that it can be searched for them.
-const ENTRY: &str = "SELECT * FROM (SELECT h.position, h.version, h.id, h.organization, h.at, h.type, h.aggregate, \
-     h.stream, h.actor_kind, h.person, u.name AS person_name, h.command, h.correlation, h.is_detail, \
-     p.id AS project, p.name AS project_name, e.id AS environment, e.name AS environment_name, s.id AS service, \
-     s.name AS service_name, h.deployment, ";
+const ENTRY: &str = "SELECT * FROM (SELECT h.position, h.version, h.id, h.organization, h.at, h.type, \
+     h.aggregate, h.stream, h.actor_kind, h.person, u.name AS person_name, h.command, h.correlation, \
+     h.is_detail, p.id AS project, p.name AS project_name, e.id AS environment, e.name AS environment_name, \
+     s.id AS service, s.name AS service_name, h.deployment, ";
 const ENTRY_FROM: &str = "AS summary FROM history h LEFT JOIN deployments d ON d.id = h.deployment \
      LEFT JOIN services s ON s.id = COALESCE(h.service, d.service) \
      LEFT JOIN environments e ON e.id = COALESCE(h.environment, s.environment) \

@@ -267,9 +267,10 @@ pub struct Filter {
     pub status: Option<Status>,
 }
 
-/// One that waited when its service was deleted gets no event of its own any more: it is cancelled all the same.
-const DEPLOYMENT: &str = "SELECT * FROM (SELECT d.id, d.organization, d.service, s.name AS service_name, s.project, \
-     p.name AS project_name, s.environment, e.name AS environment_name, \
+/// One that waited when its service was deleted gets no event of its own any more: it is cancelled all the
+/// same.
+const DEPLOYMENT: &str = "SELECT * FROM (SELECT d.id, d.organization, d.service, s.name AS service_name, \
+     s.project, p.name AS project_name, s.environment, e.name AS environment_name, \
      CASE WHEN d.status = 'PENDING' AND d.admitted_at IS NULL AND s.deleted_at IS NOT NULL \
           THEN 'CANCELLED' ELSE d.status END AS status, \
      CASE WHEN d.status = 'PENDING' AND d.admitted_at IS NULL AND s.deleted_at IS NOT NULL \

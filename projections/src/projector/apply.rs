@@ -28,7 +28,8 @@ impl From<sqlx::Error> for Refused {
     }
 }
 
-/// Applies commits to all lines that do not have them yet. Lines that an event breaks are taken out and returned.
+/// Applies commits to all lines that do not have them yet. Lines that an event breaks are taken out and
+/// returned.
 pub(super) async fn apply(
     store: &ReadStore,
     lines: &mut Vec<Line>,

@@ -1,7 +1,8 @@
-//! Many changes made few statements: changes of one row become one change, rows that are written alike one statement.
+//! Many changes made few statements: changes of one row become one change, rows that are written alike one
+//! statement.
 //!
-//! What comes out has the same effect as the changes one after the other. Where two changes of a row cannot be one,
-//! a new segment begins; segments are written in their order.
+//! What comes out has the same effect as the changes one after the other. Where two changes of a row cannot
+//! be one, a new segment begins; segments are written in their order.
 
 use std::collections::BTreeMap;
 
@@ -152,8 +153,8 @@ impl Segments {
 }
 
 impl RowChange {
-    /// Whether a change that comes after this one can be made part of it. Those that cannot are rare, or mistakes that
-    /// the database is to find: two rows of one key.
+    /// Whether a change that comes after this one can be made part of it. Those that cannot are rare, or
+    /// mistakes that the database is to find: two rows of one key.
     const fn takes(&self, next: Verb) -> bool {
         match (self.verb, next) {
             (_, Verb::Delete)

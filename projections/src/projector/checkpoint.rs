@@ -88,8 +88,8 @@ pub(crate) async fn known(transaction: &mut Transaction) -> Result<Vec<Checkpoin
     checkpoints.map_err(|err| sqlx::Error::Decode(err.into()))
 }
 
-/// Moves the checkpoints of lines that stand at the same position. Answers whether all of them stood there: otherwise
-/// somebody else has moved them, and the transaction must not be committed.
+/// Moves the checkpoints of lines that stand at the same position. Answers whether all of them stood there:
+/// otherwise somebody else has moved them, and the transaction must not be committed.
 pub(crate) async fn advance(
     transaction: &mut Transaction,
     lines: &[&Line],
@@ -106,8 +106,8 @@ pub(crate) async fn advance(
     Ok(moved == lines.len() as u64)
 }
 
-/// Up to where projections are, as readers see them: those that are named, or all that no event has stopped. One that
-/// was never built is at the beginning.
+/// Up to where projections are, as readers see them: those that are named, or all that no event has stopped.
+/// One that was never built is at the beginning.
 #[must_use]
 pub fn reached(checkpoints: &[Checkpoint], names: &[&str]) -> Position {
     let is_wanted = |name: &str| names.is_empty() || names.contains(&name);

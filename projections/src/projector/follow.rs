@@ -1,4 +1,5 @@
-//! What is live follows the log: what there is, then each commit as it comes, many at once when many have come.
+//! What is live follows the log: what there is, then each commit as it comes, many at once when many have
+//! come.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -32,8 +33,8 @@ impl Projector {
         }
     }
 
-    /// Follows the log until there are more lines to follow it with. A batch that has begun is never left half way: its
-    /// lines would be behind what they have written.
+    /// Follows the log until there are more lines to follow it with. A batch that has begun is never left
+    /// half way: its lines would be behind what they have written.
     async fn follow_until(
         &self,
         newly_live: &mut Fuse<oneshot::Receiver<Vec<Line>>>,

@@ -1,7 +1,8 @@
-//! Events that break a projection. Found by trying again with less: each projection alone, then each commit alone.
+//! Events that break a projection. Found by trying again with less: each projection alone, then each commit
+//! alone.
 //!
-//! A projection that is stopped keeps its rows as they were before the event, and is tried again when the projector
-//! starts the next time: a program that was mended goes on where it stopped.
+//! A projection that is stopped keeps its rows as they were before the event, and is tried again when the
+//! projector starts the next time: a program that was mended goes on where it stopped.
 
 use domain::stream::Position;
 use eventlog::commit::RecordedCommit;

@@ -1,7 +1,7 @@
 //! Building a projection beside the live one, and swapping it in.
 //!
-//! While it is built, queries see what was live before, as far as that had come; when nothing was, they are told that
-//! it is not built yet. The swap is one transaction: no query sees an empty or half-built table.
+//! While it is built, queries see what was live before, as far as that had come; when nothing was, they are
+//! told that it is not built yet. The swap is one transaction: no query sees an empty or half-built table.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub(super) enum Prepared {
     Building { line: Line, live: Position },
 }
 
-/// Finds out how projections stand, and makes the tables of those that are to be built. A build that was interrupted
-/// goes on; one of a version that nobody wants any more is thrown away.
+/// Finds out how projections stand, and makes the tables of those that are to be built. A build that was
+/// interrupted goes on; one of a version that nobody wants any more is thrown away.
 pub(super) async fn prepare(
     store: &ReadStore,
     projections: &[Projection],
@@ -114,7 +114,8 @@ async fn throw_away(transaction: &mut Transaction, building: &Checkpoint) -> Res
 }
 
 impl Projector {
-    /// Builds projections until they have caught up with the log, and swaps them in. Returns them as live ones.
+    /// Builds projections until they have caught up with the log, and swaps them in. Returns them as live
+    /// ones.
     pub(super) async fn build(&self, mut lines: Vec<Line>) -> Result<Vec<Line>, ProjectorError> {
         let mut live = vec![];
         while !lines.is_empty() {
@@ -157,7 +158,8 @@ impl Projector {
     }
 }
 
-/// Swaps a projection in. Gives it back when what is live is ahead of it: another projector still writes that.
+/// Swaps a projection in. Gives it back when what is live is ahead of it: another projector still writes
+/// that.
 async fn swap(store: &ReadStore, line: Line) -> Result<Result<Line, Line>, ProjectorError> {
     loop {
         match try_swap(store, &line).await {
@@ -170,7 +172,8 @@ async fn swap(store: &ReadStore, line: Line) -> Result<Result<Line, Line>, Proje
     }
 }
 
-/// A reader was longer in a table than the swap waits. The lock is asked for anew, so that readers get their turn.
+/// A reader was longer in a table than the swap waits. The lock is asked for anew, so that readers get their
+/// turn.
 fn is_lock(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     classify(error) == Class::Away && matches!(code.as_deref(), Some("55P03" | "40P01"))

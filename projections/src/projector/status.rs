@@ -1,4 +1,5 @@
-//! How the projector stands: what is live, what is built, what is stopped, and how far each is behind the log.
+//! How the projector stands: what is live, what is built, what is stopped, and how far each is behind the
+//! log.
 
 use domain::stream::Position;
 use serde::Serialize;
@@ -59,8 +60,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// Up to where every projection is that is not stopped: whoever waits for a position waits for this. One that is
-    /// being built counts as far as queries see it.
+    /// Up to where every projection is that is not stopped: whoever waits for a position waits for this. One
+    /// that is being built counts as far as queries see it.
     #[must_use]
     pub fn reached(&self) -> Position {
         let going = self.projections.iter().filter(|standing| standing.state != State::Stopped);

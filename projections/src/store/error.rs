@@ -15,7 +15,8 @@ pub enum QueryError {
         #[source]
         source: BoxError,
     },
-    /// A projection of this version was never built here, or is being rebuilt with other columns. Ask again later.
+    /// A projection of this version was never built here, or is being rebuilt with other columns. Ask again
+    /// later.
     #[error("read of the read model: it is still being built")]
     NotBuilt {
         /// What was missing.
@@ -88,7 +89,8 @@ pub fn classify(error: &sqlx::Error) -> Class {
     if is_ours { Class::Refused } else { Class::Away }
 }
 
-/// By SQLSTATE: what an event's data can cause is refused, what the state of the server causes is tried again.
+/// By SQLSTATE: what an event's data can cause is refused, what the state of the server causes is tried
+/// again.
 fn of_postgres(code: &str) -> Class {
     match code {
         "42P01" | "42703" => Class::Missing,

@@ -4,8 +4,8 @@ use domain::id::OrganizationId;
 
 use crate::value::Value;
 
-/// A query under construction. Its text is only ever put together from texts that stand in this program; whatever
-/// comes from outside is bound.
+/// A query under construction. Its text is only ever put together from texts that stand in this program;
+/// whatever comes from outside is bound.
 #[derive(Clone, Debug)]
 pub struct Select {
     text: String,
@@ -13,7 +13,8 @@ pub struct Select {
 }
 
 impl Select {
-    /// A query of one organisation's rows. The text, or what is added to it, must ask for `organization = $1`.
+    /// A query of one organisation's rows. The text, or what is added to it, must ask for `organization =
+    /// $1`.
     #[must_use]
     pub fn of(organization: OrganizationId, text: &'static str) -> Self {
         Self { text: text.to_owned(), binds: vec![organization.into()] }
@@ -48,8 +49,8 @@ impl Select {
         }
     }
 
-    /// More of the text, ending in the list of values in brackets: `AND id IN`, [a, b] becomes `AND id IN ($2, $3)`.
-    /// An empty list becomes one that nothing is in.
+    /// More of the text, ending in the list of values in brackets: `AND id IN`, [a, b] becomes `AND id IN
+    /// ($2, $3)`. An empty list becomes one that nothing is in.
     #[must_use]
     pub fn with_list(mut self, text: &'static str, values: impl IntoIterator<Item = Value>) -> Self {
         self.text.push(' ');

@@ -34,8 +34,8 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// A power cut may take the last transactions, rows and checkpoint together: they are read from the log again.
-    /// That is why it need not be synchronous.
+    /// A power cut may take the last transactions, rows and checkpoint together: they are read from the log
+    /// again. That is why it need not be synchronous.
     pub(super) async fn file(path: &Path) -> Result<Self, QueryError> {
         let options = SqliteConnectOptions::new()
             .filename(path)

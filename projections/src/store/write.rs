@@ -1,7 +1,8 @@
-//! Many rows written by one statement, which is the same for one row and for a thousand, so that it is prepared once.
+//! Many rows written by one statement, which is the same for one row and for a thousand, so that it is
+//! prepared once.
 //!
-//! The rows come as a table of their own, `u`: on `PostgreSQL` from one array for each column, on `SQLite` from one JSON
-//! document. All else is the same text.
+//! The rows come as a table of their own, `u`: on `PostgreSQL` from one array for each column, on `SQLite`
+//! from one JSON document. All else is the same text.
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;

@@ -1,5 +1,5 @@
-//! A read model after random kills equals one built in one go (I4), and its checkpoint is never ahead of its rows or
-//! behind them (I5).
+//! A read model after random kills equals one built in one go (I4), and its checkpoint is never ahead of its
+//! rows or behind them (I5).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,8 @@ use crate::story::Story;
 const KILLS: usize = 40;
 const ACTS_BETWEEN: usize = 12;
 
-/// Runs a projector until it is killed: at the n-th crash point that it passes, or after a while, wherever it is then.
+/// Runs a projector until it is killed: at the n-th crash point that it passes, or after a while, wherever it
+/// is then.
 async fn run_and_kill(database: &Database, story: &Story, point: u32, after: Duration) -> bool {
     let store = database.open().await;
     let projector = Projector::new(story.shared(), store, projection::ALL);
@@ -34,11 +35,12 @@ async fn run_and_kill(database: &Database, story: &Story, point: u32, after: Dur
         tell.notify_one();
         Verdict::Die
     });
+    let run = INJECTOR.scope(injector, projector.run(std::future::pending()));
     tokio::select! {
         biased;
         () = died.notified() => true,
         () = tokio::time::sleep(after) => false,
-        () = INJECTOR.scope(injector, projector.run(std::future::pending())) => unreachable!("it runs for ever"),
+        () = run => unreachable!("it runs for ever"),
     }
 }
 
@@ -88,7 +90,8 @@ async fn killed_at_random_it_equals_one_built_in_one_go(database: Database) {
     .await;
 }
 
-/// Each crash point alone: the projector dies there once, is started again, and nothing is lost or counted twice.
+/// Each crash point alone: the projector dies there once, is started again, and nothing is lost or counted
+/// twice.
 async fn killed_at_each_point_it_equals_one_built_in_one_go(database: Database) {
     let mut random = Random::begin(7).await;
     random.acts(60).await;
@@ -121,11 +124,12 @@ async fn kill_at(database: &Database, story: &Story, name: &'static str) -> bool
         tell.notify_one();
         Verdict::Die
     });
+    let run = INJECTOR.scope(injector, projector.run(std::future::pending()));
     tokio::select! {
         biased;
         () = died.notified() => true,
         () = tokio::time::sleep(Duration::from_secs(20)) => false,
-        () = INJECTOR.scope(injector, projector.run(std::future::pending())) => unreachable!("it runs for ever"),
+        () = run => unreachable!("it runs for ever"),
     }
 }
 

@@ -8,8 +8,12 @@ use std::path::Path;
 
 use futures::FutureExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use switchback_projections::projection;
+use switchback_projections::projector::Projector;
 use switchback_projections::store::{Options, ReadStore};
 use uuid::Uuid;
+
+use crate::story::Story;
 
 /// A database that a test may open as often as it wants, as several processes would.
 pub(crate) enum Database {
@@ -39,6 +43,15 @@ pub(crate) fn server() -> String {
         "SWITCHBACK_TEST_POSTGRES is not set: `cargo xtask test` starts the engines and sets it \
          (postgres://user@127.0.0.1:PORT/postgres)",
     )
+}
+
+/// A store that has all of a story.
+pub(crate) async fn told(database: &Database, story: &Story) -> ReadStore {
+    let store = database.open().await;
+    let projector = Projector::new(story.shared(), store.clone(), projection::ALL);
+    projector.catch_up().await.unwrap();
+    assert!(projector.status().is_healthy(), "{:?}", projector.status());
+    store
 }
 
 /// Runs a test on a file.

@@ -9,14 +9,15 @@ use switchback_projections::deployment::{Filter, Status, Trigger, get, list};
 use switchback_projections::page::Page;
 use uuid::Uuid;
 
-use crate::database::on_both;
-use crate::story::{ACME, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, Shop};
 
 on_both! {
     async fn deployments_are_listed_newest_first_with_who_and_why(database: Database) {
         let shop = Shop::busy().await;
         let store = told(&database, &shop.story).await;
-        assert_json_snapshot!("deployments", list(&store, ACME, &Filter::default(), &Page::default()).await.unwrap());
+        let listed = list(&store, ACME, &Filter::default(), &Page::default()).await.unwrap();
+        assert_json_snapshot!("deployments", listed);
     }
 
     async fn the_status_follows_the_steps(database: Database) {

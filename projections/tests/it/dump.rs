@@ -52,10 +52,12 @@ impl Database {
     pub(crate) async fn execute(&self, text: String) {
         let text = AssertSqlSafe(text);
         match self {
-            Self::Sqlite(_) => drop(sqlx::query(text).execute(&mut self.sqlite().await).await.unwrap()),
+            Self::Sqlite(_) => {
+                sqlx::query(text).execute(&mut self.sqlite().await).await.unwrap();
+            }
             Self::Postgres { url } => {
                 let mut connection = PgConnection::connect(url).await.unwrap();
-                drop(sqlx::query(text).execute(&mut connection).await.unwrap());
+                sqlx::query(text).execute(&mut connection).await.unwrap();
             }
         }
     }

@@ -1,4 +1,7 @@
-//! The read models, on both databases: rows after a given history, pages, tenancy, rebuilds, crashes and outages.
+//! The read models, on both databases: rows after a given history, pages, tenancy, rebuilds, crashes and
+//! outages.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod database;
 mod dump;

@@ -4,8 +4,8 @@ use insta::assert_json_snapshot;
 use switchback_projections::organization::{get, members, of_member};
 use switchback_projections::page::Page;
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop};
 
 on_both! {
     async fn an_organization_counts_its_members_and_projects(database: Database) {

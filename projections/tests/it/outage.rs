@@ -1,4 +1,5 @@
-//! The database or the log is away for a while: readers are told so in time, and the projector goes on by itself.
+//! The database or the log is away for a while: readers are told so in time, and the projector goes on by
+//! itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +20,10 @@ use switchback_projections::service::{Filter, list};
 use switchback_projections::store::{Options, QueryError, ReadStore};
 use url::Url;
 
-use crate::database::{Database, on_both, on_postgres};
+use crate::database::{Database, on_both, on_postgres, told};
 use crate::dump::difference;
 use crate::proxy::Proxy;
-use crate::story::{ACME, Shop, told};
+use crate::story::{ACME, Shop};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -8,8 +8,8 @@ use switchback_projections::page::{InvalidPage, Listed, Page};
 use switchback_projections::store::QueryError;
 use switchback_projections::{audit, deployment, organization, project, release, service as services};
 
-use crate::database::on_both;
-use crate::story::{ACME, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, Shop};
 
 /// All rows of a list, in pages of `limit`.
 async fn in_pages<T, F: Future<Output = Result<Listed<T>, QueryError>>>(

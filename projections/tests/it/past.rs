@@ -7,8 +7,8 @@ use switchback_projections::page::Page;
 use switchback_projections::past::{Moment, as_of};
 use switchback_projections::{audit, deployment, organization, project, release, service, user};
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, OWNER, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, OWNER, Shop};
 
 #[tokio::test]
 async fn a_service_is_seen_as_it_was() {

@@ -7,8 +7,8 @@ use switchback_projections::page::Page;
 use switchback_projections::project::{environment_of, environments, find, get, list};
 use uuid::Uuid;
 
-use crate::database::on_both;
-use crate::story::{ACME, Shop, environment_name, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, Shop, environment_name};
 
 on_both! {
     async fn a_project_has_its_environments_and_counts(database: Database) {

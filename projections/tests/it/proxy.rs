@@ -1,4 +1,5 @@
-//! A TCP proxy that can be cut: what is behind it is then away, as a server that was stopped or a network that is down.
+//! A TCP proxy that can be cut: what is behind it is then away, as a server that was stopped or a network
+//! that is down.
 
 use std::net::SocketAddr;
 

@@ -23,6 +23,7 @@ pub(crate) struct Random {
 }
 
 /// The seed of this run: another each time, unless `SWITCHBACK_SEED` says which. Shown when the test fails.
+#[expect(clippy::print_stdout, reason = "a test that fails shows it")]
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("SWITCHBACK_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1);

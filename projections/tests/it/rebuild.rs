@@ -17,9 +17,9 @@ use switchback_projections::store::{QueryError, ReadStore};
 use switchback_projections::table::{Table, number, text};
 use switchback_projections::{change, project as projects};
 
-use crate::database::{Database, on_both, on_postgres};
+use crate::database::{Database, on_both, on_postgres, told};
 use crate::dump::difference;
-use crate::story::{ACME, Shop, told};
+use crate::story::{ACME, Shop};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -190,17 +190,13 @@ on_both! {
         };
         static TABLES: [&Table; 1] = [&WIDE];
         fn changes(recorded: &Recorded) -> Vec<Change> {
-            match &recorded.event {
-                Event::Project(project::Event::Created { .. }) => vec![WIDE.insert(
-                    recorded.stream.id,
-                    [
-                        ("organization", recorded.stream.organization.into()),
-                        ("position", recorded.position.into()),
-                        ("color", "red".into()),
-                    ],
-                )],
-                _ => vec![],
-            }
+            let Event::Project(project::Event::Created { .. }) = &recorded.event else { return vec![] };
+            let set = [
+                ("organization", recorded.stream.organization.into()),
+                ("position", recorded.position.into()),
+                ("color", "red".into()),
+            ];
+            vec![WIDE.insert(recorded.stream.id, set)]
         }
         let shop = Shop::busy().await;
         let mut all = projection::ALL.to_vec();

@@ -5,8 +5,8 @@ use domain::service::release::ReleaseNumber;
 use insta::assert_json_snapshot;
 use switchback_projections::route::all;
 
-use crate::database::on_both;
-use crate::story::{Shop, instance, told};
+use crate::database::{on_both, told};
+use crate::story::{Shop, instance};
 
 on_both! {
     async fn only_what_is_live_has_a_route(database: Database) {
@@ -23,7 +23,8 @@ on_both! {
         let id = story.deploy(web, 1).await;
         let instances = vec![instance(id, 3), instance(id, 4)];
         let release = ReleaseNumber(1);
-        story.service_as_saga(web, service::Command::MoveInstances { release, instances: instances.clone() }).await;
+        let moved = service::Command::MoveInstances { release, instances: instances.clone() };
+        story.service_as_saga(web, moved).await;
         let store = told(&database, story).await;
         let (routes, _) = all(&store).await.unwrap();
         assert_eq!(routes[0].instances, instances);

@@ -6,8 +6,8 @@ use insta::assert_json_snapshot;
 use switchback_projections::page::Page;
 use switchback_projections::service::{Filter, find, get, list, place};
 
-use crate::database::on_both;
-use crate::story::{ACME, Shop, Story, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, Shop, Story};
 
 on_both! {
     async fn services_say_what_is_live_and_whose_turn_it_is(database: Database) {
@@ -61,7 +61,8 @@ on_both! {
         let release = story.services[&web.0].active().unwrap().live.as_ref().unwrap().number;
         for exit in ["exit status 1", "signal 9", "exit status 2"] {
             let instance = InstanceId { deployment, ordinal: 0 };
-            story.service_as_saga(web, service::Command::RecordExit { release, instance, exit: exit.into() }).await;
+            let exited = service::Command::RecordExit { release, instance, exit: exit.into() };
+            story.service_as_saga(web, exited).await;
         }
         let store = told(&database, story).await;
         let live = get(&store, ACME, web).await.unwrap().unwrap().live.unwrap();

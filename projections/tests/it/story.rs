@@ -1,5 +1,13 @@
-//! Histories: commands given to the domain's own aggregates, and what they decide appended to a log in memory. Ids and
-//! times come from counters, so that the same story gives the same rows.
+//! Histories: commands given to the domain's own aggregates, and what they decide appended to a log in
+//! memory. Ids and times come from counters, so that the same story gives the same rows.
+
+// The paths are said because an example reads this file too, from elsewhere.
+#[path = "story/platform.rs"]
+mod platform;
+#[path = "story/shop.rs"]
+mod shop;
+#[path = "story/things.rs"]
+mod things;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,21 +15,16 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::aggregate::Aggregate;
 use domain::context::{Actor, Context};
-use domain::deployment::step::{Failure, Fence, Output, Step};
-use domain::deployment::{self, Deployment, Work};
-use domain::digest::Digest;
+use domain::deployment::{self, Deployment};
 use domain::hostname::Hostname;
 use domain::id::{
     CommandId, CommitId, CorrelationId, DeploymentId, EnvironmentId, EventId, OrganizationId, ProjectId,
     ServiceId, UserId,
 };
-use domain::name::{EnvironmentName, ProjectName, VariableName};
-use domain::plan::{Language, Plan, Run, Start};
+use domain::name::ProjectName;
 use domain::project::{self, Environment, Project};
-use domain::secret::Sealed;
-use domain::service::release::{Instance, InstanceId, ReleaseNumber};
-use domain::service::{self, Outcome, Service, Subject};
-use domain::source::{Revision, Source};
+use domain::service::release::ReleaseNumber;
+use domain::service::{self, Service, Subject};
 use domain::stream::{Position, StreamId};
 use domain::testing::NOW;
 use domain::user::{self, User};
@@ -29,12 +32,10 @@ use domain::{claim, organization};
 use eventlog::commit::{Commit, Head, Metadata};
 use eventlog::log::{EventLog as _, SharedLog};
 use eventlog::memory::MemoryLog;
-use switchback_projections::projection;
-use switchback_projections::projector::Projector;
-use switchback_projections::store::ReadStore;
 use uuid::Uuid;
 
-use crate::database::Database;
+pub(crate) use self::shop::Shop;
+pub(crate) use self::things::{environment_name, instance, repository, sealed, variable};
 
 pub(crate) const ACME: OrganizationId = OrganizationId(Uuid::from_u128(0xA));
 pub(crate) const OTHER: OrganizationId = OrganizationId(Uuid::from_u128(0xB));
@@ -302,199 +303,5 @@ impl Story {
     pub(crate) fn turn_of(&self, service: ServiceId) -> Option<DeploymentId> {
         let turn = self.services.get(&service.0)?.active()?.turn.as_ref();
         turn.map(|request| request.deployment)
-    }
-
-    /// A deployment that has the turn goes all its way, by the platform.
-    pub(crate) async fn carry_out(&mut self, service: ServiceId, id: DeploymentId, revision: u8) {
-        self.begin_deployment(service, id).await;
-        while let Some(step) = self.next_step(id) {
-            self.step(service, id, step, revision).await;
-        }
-    }
-
-    /// As the platform, on behalf of whoever is at it.
-    pub(crate) async fn begin_deployment(&mut self, service: ServiceId, id: DeploymentId) {
-        let turn = self.services[&service.0].active().unwrap().turn.clone().unwrap();
-        assert_eq!(turn.deployment, id, "it does not have the turn");
-        self.as_saga(deployment::Command::Begin { service, subject: turn.subject }, id).await;
-    }
-
-    async fn as_saga(&mut self, command: deployment::Command, id: DeploymentId) {
-        let person = self.actor;
-        self.actor = Actor::saga(person.person());
-        self.deployment_command(id, command).await;
-        self.actor = person;
-    }
-
-    pub(crate) fn next_step(&self, id: DeploymentId) -> Option<Step> {
-        match self.deployments.get(&id.0)?.task()?.work {
-            Work::Do(step) => Some(step),
-            Work::Undo(_) => None,
-        }
-    }
-
-    /// One step, started and done.
-    pub(crate) async fn step(&mut self, service: ServiceId, id: DeploymentId, step: Step, revision: u8) {
-        let fence = self.start(id, Work::Do(step)).await;
-        let output = self.output(service, id, step, revision).await;
-        self.as_saga(deployment::Command::Complete { fence, output }, id).await;
-        if step == Step::Activate {
-            let end = service::Command::EndDeployment { deployment: id, outcome: Outcome::Succeeded };
-            self.service_as_saga(service, end).await;
-        }
-    }
-
-    /// A worker takes up a piece of work.
-    pub(crate) async fn start(&mut self, id: DeploymentId, work: Work) -> Fence {
-        self.as_saga(deployment::Command::Start { work, limit_ms: 60_000 }, id).await;
-        self.deployments[&id.0].task().and_then(deployment::Task::fence).unwrap()
-    }
-
-    /// A step is started and fails for good; what was left is taken away, and the deployment is over.
-    pub(crate) async fn fail(&mut self, service: ServiceId, id: DeploymentId, step: Step, message: &str) {
-        let fence = self.start(id, Work::Do(step)).await;
-        let failure = failure(message);
-        self.as_saga(deployment::Command::Fail { work: Work::Do(step), fence, failure }, id).await;
-        self.clean_up(service, id, Outcome::Failed).await;
-    }
-
-    /// What a deployment left is taken away.
-    pub(crate) async fn clean_up(&mut self, service: ServiceId, id: DeploymentId, outcome: Outcome) {
-        while let Some(Work::Undo(step)) = self.deployments[&id.0].task().map(|task| task.work) {
-            let fence = self.start(id, Work::Undo(step)).await;
-            self.as_saga(deployment::Command::CompleteUndo { step, fence }, id).await;
-        }
-        self.service_as_saga(service, service::Command::EndDeployment { deployment: id, outcome }).await;
-    }
-
-    pub(crate) async fn service_as_saga(&mut self, id: ServiceId, command: service::Command) {
-        let person = self.actor;
-        self.actor = Actor::saga(person.person());
-        self.service_command(id, command).await;
-        self.actor = person;
-    }
-
-    async fn output(&mut self, service: ServiceId, id: DeploymentId, step: Step, revision: u8) -> Output {
-        match step {
-            Step::Fetch => Output::Fetch { revision: Some(self::revision(revision)) },
-            Step::Detect => Output::Detect { plan: Box::new(plan()) },
-            Step::Build => Output::Build { reused: None },
-            Step::Push => Output::Push { artifact: digest(revision) },
-            Step::Cut => {
-                let build = self.deployments[&id.0].facts().and_then(deployment::Facts::build).map(Box::new);
-                let cut = service::Command::CutRelease { deployment: id, build };
-                self.service_as_saga(service, cut).await;
-                let turn = self.services[&service.0].active().unwrap().turn.clone().unwrap();
-                Output::Cut { release: turn.cut.unwrap().0 }
-            }
-            Step::Prepare => Output::Prepare {},
-            Step::RollOut => Output::RollOut { instances: vec![instance(id, 0)] },
-            Step::Verify => Output::Verify {},
-            Step::Activate => {
-                let activate =
-                    service::Command::Activate { deployment: id, instances: vec![instance(id, 0)] };
-                self.service_as_saga(service, activate).await;
-                Output::Activate {}
-            }
-            Step::Retire => Output::Retire {},
-        }
-    }
-}
-
-/// A store that has all of a story.
-pub(crate) async fn told(database: &Database, story: &Story) -> ReadStore {
-    let store = database.open().await;
-    let projector = Projector::new(story.shared(), store.clone(), projection::ALL);
-    projector.catch_up().await.unwrap();
-    assert!(projector.status().is_healthy(), "{:?}", projector.status());
-    store
-}
-
-/// Acme's owner, a project with two services, deployments of all kinds: what most tests begin with.
-pub(crate) struct Shop {
-    pub(crate) story: Story,
-    pub(crate) project: ProjectId,
-    pub(crate) production: EnvironmentId,
-    pub(crate) staging: EnvironmentId,
-    pub(crate) web: ServiceId,
-    pub(crate) worker: ServiceId,
-}
-
-impl Shop {
-    pub(crate) async fn open() -> Self {
-        let mut story = Story::begin().await;
-        let (project, production, staging) = story.project("shop").await;
-        let web = story.service(project, production, "web").await;
-        let worker = story.service(project, staging, "worker").await;
-        Self { story, project, production, staging, web, worker }
-    }
-
-    /// v1 and v2 by deployment, v3 by a variable, v4 by rollback to v1, and a build that fails.
-    pub(crate) async fn busy() -> Self {
-        let mut shop = Self::open().await;
-        let (story, web) = (&mut shop.story, shop.web);
-        story.deploy(web, 1).await;
-        story.deploy(web, 2).await;
-        story.set(web, "GREETING", "hello").await;
-        story.roll_back(web, 1).await;
-        let failing = story.request(web).await;
-        story.begin_deployment(web, failing).await;
-        for step in [Step::Fetch, Step::Detect] {
-            story.step(web, failing, step, 3).await;
-        }
-        story.fail(web, failing, Step::Build, "npm ended with status 1").await;
-        shop
-    }
-}
-
-pub(crate) fn environment_name(name: &str) -> EnvironmentName {
-    name.parse().unwrap()
-}
-
-pub(crate) fn variable(name: &str) -> VariableName {
-    name.parse().unwrap()
-}
-
-/// "Sealed": what stands for the value is not the value, and equal values have equal fingerprints.
-pub(crate) fn sealed(value: &str) -> Sealed {
-    let fingerprint =
-        format!("{:08x}", value.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)));
-    Sealed { key: Uuid::from_u128(0xE), data: format!("sealed-{fingerprint}"), fingerprint }
-}
-
-pub(crate) fn repository() -> Source {
-    Source::Repository {
-        url: "https://example.com/shop.git".parse().unwrap(),
-        reference: Some("main".parse().unwrap()),
-    }
-}
-
-pub(crate) fn revision(n: u8) -> Revision {
-    Revision { id: format!("{n:02x}").repeat(20).parse().unwrap(), subject: format!("Change no. {n}") }
-}
-
-pub(crate) fn digest(n: u8) -> Digest {
-    Digest::from_sha256([n; 32])
-}
-
-pub(crate) fn failure(message: &str) -> Failure {
-    Failure { code: "build_failed".into(), message: message.into(), permanent: true }
-}
-
-pub(crate) fn plan() -> Plan {
-    Plan {
-        language: Language::Node,
-        detected_by: "package.json".into(),
-        root: String::new(),
-        install: vec!["npm ci".parse().unwrap()],
-        build: vec![],
-        run: Run::new(Start::Command("node server.js".parse().unwrap())),
-    }
-}
-
-pub(crate) fn instance(deployment: DeploymentId, ordinal: u16) -> Instance {
-    Instance {
-        id: InstanceId { deployment, ordinal },
-        address: format!("127.0.0.1:{}", 20_000 + u32::from(ordinal)).parse().unwrap(),
     }
 }

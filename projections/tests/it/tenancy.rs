@@ -10,8 +10,8 @@ use switchback_projections::{
     audit, deployment, organization, project, release, service, timeline, user, variable,
 };
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop, Story, told, variable as variable_name};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop, Story, variable as variable_name};
 
 /// Two organisations that have and do the same, under the same names.
 async fn two() -> (Shop, Shop) {
@@ -99,7 +99,8 @@ on_both! {
             assert_eq!((projects[0].environments.len(), projects[0].project.services), (2, count));
             let found = project::find(&store, organization, "shop").await.unwrap().unwrap();
             assert_eq!(found.project.id, shop.project);
-            let services = service::list(&store, organization, &service::Filter::default(), &page).await.unwrap();
+            let all = service::Filter::default();
+            let services = service::list(&store, organization, &all, &page).await.unwrap();
             assert!(services.items.iter().all(|service| service.project == shop.project));
             let all = deployment::Filter::default();
             let deployments = deployment::list(&store, organization, &all, &page).await.unwrap();

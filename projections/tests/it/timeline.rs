@@ -5,8 +5,8 @@ use domain::deployment::{self, Work};
 use insta::assert_json_snapshot;
 use switchback_projections::timeline::{State, of};
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, Shop};
 
 on_both! {
     async fn a_timeline_has_each_step_with_what_it_found_out(database: Database) {
@@ -46,9 +46,11 @@ on_both! {
         story.fail(web, id, Step::Build, "npm ended with status 1").await;
         let store = told(&database, story).await;
         let entries = of(&store, ACME, id).await.unwrap();
-        let undone: Vec<_> = entries.iter().filter(|entry| entry.undo).map(|entry| (entry.step, entry.state)).collect();
-        assert_eq!(undone, [(Step::Build, State::Succeeded), (Step::Fetch, State::Succeeded)]);
-        let failed = entries.iter().filter_map(|entry| entry.failure.as_ref()).map(|failure| &failure.message);
-        assert_eq!(failed.collect::<Vec<_>>(), ["no route", "npm ended with status 1"]);
+        let undone = entries.iter().filter(|entry| entry.undo).map(|entry| (entry.step, entry.state));
+        let expected = [(Step::Build, State::Succeeded), (Step::Fetch, State::Succeeded)];
+        assert_eq!(undone.collect::<Vec<_>>(), expected);
+        let failures = entries.iter().filter_map(|entry| entry.failure.as_ref());
+        let messages: Vec<_> = failures.map(|failure| failure.message.as_str()).collect();
+        assert_eq!(messages, ["no route", "npm ended with status 1"]);
     }
 }

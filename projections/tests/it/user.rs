@@ -6,8 +6,8 @@ use insta::assert_json_snapshot;
 use switchback_projections::user::{get, names, tokens};
 use uuid::Uuid;
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, OWNER, STRANGER, Story, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, OWNER, STRANGER, Story};
 
 const LAPTOP: TokenId = TokenId(Uuid::from_u128(0xD1));
 const CI: TokenId = TokenId(Uuid::from_u128(0xD2));

@@ -6,8 +6,8 @@ use domain::service;
 use insta::assert_json_snapshot;
 use switchback_projections::variable::{get, list};
 
-use crate::database::on_both;
-use crate::story::{ACME, OTHER, Shop, sealed, told, variable};
+use crate::database::{on_both, told};
+use crate::story::{ACME, OTHER, Shop, sealed, variable};
 
 on_both! {
     async fn variables_are_listed_by_name_without_their_values(database: Database) {
@@ -41,7 +41,7 @@ on_both! {
         story.roll_back(web, 1).await;
         let store = told(&database, story).await;
         let listed = list(&store, ACME, web).await.unwrap();
-        let now: Vec<_> = listed.iter().map(|variable| (variable.name.as_str(), variable.sealed.clone())).collect();
+        let now: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.sealed.clone())).collect();
         assert_eq!(now, [("COLOR", sealed("red"))]);
     }
 }

@@ -8,8 +8,8 @@ use switchback_projections::projector::Projector;
 use switchback_projections::service::get;
 use switchback_projections::wait::Watermark;
 
-use crate::database::on_both;
-use crate::story::{ACME, Shop, told};
+use crate::database::{on_both, told};
+use crate::story::{ACME, Shop};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(50);
