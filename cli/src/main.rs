@@ -60,7 +60,15 @@ fn finish(ui: &Ui, command: impl Future<Output = Result<(), Failure>>) -> ExitCo
         Ok(runtime) => runtime,
         Err(error) => return no_runtime(&error),
     };
-    let done = runtime.block_on(Box::pin(command));
+    let command = Box::pin(command);
+    let done = runtime.block_on(async {
+        tokio::select! {
+            // A command that can say more about being interrupted does.
+            biased;
+            done = command => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    });
     // A question that nobody answers any more is not waited for.
     runtime.shutdown_background();
     match done {

@@ -23,8 +23,8 @@ pub(crate) use self::home::Home;
 use self::home::HomeError;
 use self::platform::{Listeners, Platform};
 use crate::args::{Global, Up};
-use crate::compose::{self, ComposeError};
 use crate::client::failure::{Exit, Failure};
+use crate::compose::{self, ComposeError};
 use crate::ui::{Form, Ui};
 use crate::{credentials, telemetry};
 
@@ -159,7 +159,8 @@ async fn owner_token(bus: &commands::bus::Bus, home: &Home) -> Result<String, Up
     }
     let installation = home.installation();
     let request = Request::new(Actor::platform());
-    let issued = bus.issue_token(&request, installation.organization, installation.owner, "command line").await;
+    let issued =
+        bus.issue_token(&request, installation.organization, installation.owner, "command line").await;
     let (_, token, _) = issued.map_err(UpError::SetUp)?;
     home.keep_owner_token(token.reveal())?;
     Ok(token.reveal().to_owned())

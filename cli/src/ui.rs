@@ -160,8 +160,12 @@ impl Ui {
     /// What a program of somebody else's printed, safe to be shown: on a terminal with its colours, without
     /// anything that moves the cursor or sets the window's title.
     pub(crate) fn foreign(&self, text: &str) -> String {
-        let lines = text.lines().map(|line| text::without_controls(line, self.out.has_colour));
-        lines.collect::<Vec<_>>().join("\n")
+        text::lines_without_controls(text, self.out.has_colour)
+    }
+
+    /// The same, for standard error.
+    pub(crate) fn err_foreign(&self, text: &str) -> String {
+        text::lines_without_controls(text, self.err.has_colour)
     }
 }
 

@@ -14,7 +14,24 @@ use crate::params::{At, PageParams, Params, page};
 use crate::resolve::{OnRelease, OnService};
 
 fn view(release: &Release) -> Value {
-    json!(release)
+    json!({
+        "number": release.number.to_string(),
+        "status": release.status,
+        "deployment": release.deployment,
+        "revision": release.revision,
+        "source": release.source,
+        "image": release.image,
+        "plan": release.plan,
+        "replicas": release.replicas,
+        "hostnames": release.hostnames,
+        "variables": release.variables,
+        "rollback_of": release.rollback_of.map(|number| number.to_string()),
+        "before": release.before.map(|number| number.to_string()),
+        "changes": release.changes,
+        "created_by": release.who,
+        "created_at": release.created_at,
+        "activated_at": release.live_at,
+    })
 }
 
 /// Lists a service's releases, newest first.

@@ -125,6 +125,10 @@ impl Reconciler {
     }
 
     async fn record_exit(&mut self, exit: &Exit) {
+        // It may have gone live since everything was compared last.
+        if let Err(error) = self.wanted.catch_up(self.context.bus.log()).await {
+            warn!(error = &error as &dyn std::error::Error, "the end of an instance may not be recorded");
+        }
         let Some(wanted) = self.wanted.of(exit.id) else { return };
         let (id, how) = (exit.id, &exit.exit);
         warn!(instance.id = %id, "instance {id} of {} ended by itself: {how}", wanted.release);

@@ -89,10 +89,7 @@ async fn pack(session: &Session, directory: PathBuf, deploy: &Deploy) -> Result<
     let progress = Progress::waiting(&session.ui);
     progress.message("packing".to_owned());
     let packing = tokio::task::spawn_blocking(move || Packed::pack(&directory, reference.as_ref()));
-    let packed = tokio::select! {
-        packed = packing => packed.map_err(|error| Failure::of(Exit::Failed, &error))??,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::new(Exit::Interrupted, "nothing was deployed")),
-    };
+    let packed = packing.await.map_err(|error| Failure::of(Exit::Failed, &error))??;
     drop(progress);
     packed.warn(&session.ui);
     Ok(packed)

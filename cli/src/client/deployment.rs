@@ -100,7 +100,7 @@ pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
         for service in &services {
             if let Some(Exits { times, last_at, last_exit }) = &service.exits {
                 let when = time::ago(*last_at, Utc::now());
-                let exit = ui.foreign(last_exit);
+                let exit = ui.err_foreign(last_exit);
                 ui.note(&format!("{} ended by itself {times} times, last {when}: {exit}", service.name));
             }
         }
@@ -115,8 +115,10 @@ pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
 pub(crate) async fn cancel(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
     let id = cancel.deployment.to_string();
     let answer = session.api.command(Method::POST, &["deployments", &id, "cancel"], Some(&json!({}))).await?;
+    let deployment: Deployment = answer.read()?;
+    let how = if deployment.status.is_over() { "is" } else { "is being" };
     session.show(&answer.data, &id, |ui| {
-        Ok(ui.line(&format!("Deployment {id} is cancelled, with everything it started."))?)
+        Ok(ui.line(&format!("Deployment {id} {how} cancelled, with everything it started."))?)
     })
 }
 

@@ -110,9 +110,9 @@ impl Failure {
             let error = json!({"message": self.what, "causes": self.why, "next": next, "code": code});
             return json!({"error": error, "exit": self.exit as u8}).to_string();
         }
-        let mut text = format!("{}: {}", ui.err_style(Style::Bad, "error"), self.what);
+        let mut text = format!("{}: {}", ui.err_style(Style::Bad, "error"), ui.err_foreign(&self.what));
         for why in &self.why {
-            text.push_str(&format!("\n  {}", why.replace('\n', "\n  ")));
+            text.push_str(&format!("\n  {}", ui.err_foreign(why).replace('\n', "\n  ")));
         }
         if let Some(next) = &self.next {
             text.push_str(&format!("\n{}: {next}", ui.err_style(Style::Heading, "next")));

@@ -165,6 +165,7 @@ struct Follower<'a> {
 impl<'a> Follower<'a> {
     fn new(session: &'a Session) -> Self {
         let progress = Progress::waiting(&session.ui);
+        progress.message("beginning".to_owned());
         Self { session, progress, last_line: 0, waits_for: None }
     }
 
@@ -244,7 +245,7 @@ async fn failure(session: &Session, place: &Place, deployment: &Deployment) -> F
         (_, Some(why)) => {
             let step = why.step.as_deref().unwrap_or_default();
             let what = format!("the deployment failed while {}", step_words(step));
-            let mut failure = Failure::new(Exit::Failed, what).because(session.ui.foreign(&why.message));
+            let mut failure = Failure::new(Exit::Failed, what).because(&why.message);
             if matches!(step, "roll_out" | "verify" | "prepare") && session.ui.form() != Form::Json {
                 failure = with_last_lines(session, place, deployment, failure).await;
             }
@@ -273,8 +274,7 @@ async fn with_last_lines(
     let release = deployment.release.as_deref().unwrap_or_default();
     let is_its =
         |line: &&Line| release.is_empty() || line.origin.split_once('.').is_none_or(|(of, _)| of == release);
-    let its: Vec<String> =
-        lines.iter().filter(is_its).map(|line| format!("  {}", session.ui.foreign(&line.text))).collect();
+    let its: Vec<String> = lines.iter().filter(is_its).map(|line| format!("  {}", line.text)).collect();
     match its.len().saturating_sub(LAST_LINES) {
         _ if its.is_empty() => failure,
         skipped => failure.because(format!("it printed last:\n{}", its[skipped..].join("\n"))),

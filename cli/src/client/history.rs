@@ -113,6 +113,12 @@ async fn follow(session: &Session, query: Vec<Parameter>) -> Result<(), Failure>
     }
 }
 
+/// The stream that a subject names, without what all subjects of an organisation begin with.
+fn stream(subject: &str) -> &str {
+    let dots = subject.rmatch_indices('.').nth(1);
+    dots.map_or(subject, |(at, _)| &subject[at + 1..])
+}
+
 fn print(session: &Session, event: &Value) -> Result<(), Failure> {
     let ui = &session.ui;
     let text = |name: &str| event[name].as_str().unwrap_or_default();
@@ -123,7 +129,7 @@ fn print(session: &Session, event: &Value) -> Result<(), Failure> {
             let event_type = text("type").trim_start_matches(TYPE_PREFIX).trim_start_matches('.');
             let place = ui.out_style(Style::Faint, &format!("{:>8} {}", text("sbposition"), text("time")));
             let data = ui.foreign(&event["data"].to_string());
-            let subject = ui.out_style(Style::Faint, text("subject"));
+            let subject = ui.out_style(Style::Faint, stream(text("subject")));
             ui.line(&format!("{place} {event_type} {subject} {data}"))?;
         }
     }

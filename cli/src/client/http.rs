@@ -6,16 +6,19 @@
 
 mod error;
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::{Stream, TryStreamExt, stream};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio_util::io::ReaderStream;
 use url::{Host, Url};
 use uuid::Uuid;
 
@@ -28,6 +31,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// How long an upload may take.
 const UPLOAD_LIMIT: Duration = Duration::from_mins(30);
+/// How much of a file is sent at once.
+const PIECE_BYTES: usize = 64 * 1024;
 /// How often a request is sent.
 const ATTEMPTS: u32 = 5;
 /// How long to wait before the second attempt, unless the server says; doubled each time.
@@ -36,7 +41,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How many pages of a list are read at most.
 const PAGES_MAX: usize = 1_000;
-/// The least and the most that is asked for at once.
+/// How much of a list is asked for at once.
 const PAGE_LIMIT: usize = 100;
 
 /// A server and how to speak to it.
@@ -121,7 +126,7 @@ impl Api {
     /// [`ApiError`].
     pub(crate) async fn get(&self, path: &[&str], query: &[Parameter]) -> Result<Answer, ApiError> {
         let url = self.url(path, query)?;
-        self.answer(|| Ok(self.request(Method::GET, &url))).await
+        self.answer(|| self.request(Method::GET, &url)).await
     }
 
     /// Reads a list to its end, or so many of it.
@@ -183,7 +188,7 @@ impl Api {
         let key = Uuid::now_v7().to_string();
         let build = || {
             let request = self.request(method.clone(), &url).header("Idempotency-Key", &key);
-            Ok(if let Some(body) = body { request.json(body) } else { request })
+            if let Some(body) = body { request.json(body) } else { request }
         };
         let answer = self.answer(build).await?;
         self.position.fetch_max(answer.position.unwrap_or(0), Ordering::Relaxed);
@@ -197,23 +202,20 @@ impl Api {
     pub(crate) async fn upload(
         &self,
         path: &[&str],
-        file: &Path,
+        file: &Arc<File>,
         bytes: u64,
         on_progress: impl Fn(Sent) + Clone + Send + Sync + 'static,
     ) -> Result<Answer, ApiError> {
         let url = self.url(path, &[])?;
         let build = || {
-            let opened = std::fs::File::open(file).map_err(ApiError::File)?;
             on_progress(Sent::Nothing);
             let on_progress = on_progress.clone();
-            let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(opened), 64 * 1024);
-            let counted = futures::StreamExt::inspect(pieces, move |piece| {
-                let sent = piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                on_progress(Sent::More(sent));
+            let body = pieces(Arc::clone(file)).inspect_ok(move |piece| {
+                on_progress(Sent::More(piece.len() as u64));
             });
             let request = self.request(Method::POST, &url).timeout(UPLOAD_LIMIT);
             let request = request.header(CONTENT_TYPE, "application/gzip").header(CONTENT_LENGTH, bytes);
-            Ok(request.body(reqwest::Body::wrap_stream(counted)))
+            request.body(reqwest::Body::wrap_stream(body))
         };
         self.answer(build).await
     }
@@ -270,10 +272,10 @@ impl Api {
     }
 
     /// Sends a request until it is answered with something else than 503.
-    async fn answer(&self, build: impl Fn() -> Result<RequestBuilder, ApiError>) -> Result<Answer, ApiError> {
+    async fn answer(&self, build: impl Fn() -> RequestBuilder) -> Result<Answer, ApiError> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let error = match self.attempt(build()?).await {
+            let error = match self.attempt(build()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -333,6 +335,16 @@ impl Api {
             None => ApiError::NotOurs { server: self.server.clone(), source: None },
         }
     }
+}
+
+/// A file from its beginning, whoever else reads it.
+fn pieces(file: Arc<File>) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
+    stream::try_unfold((file, 0), |(file, at)| async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        let read = file.read_at(&mut piece, at)?;
+        piece.truncate(read);
+        Ok((read > 0).then_some((piece, (file, at + read as u64))))
+    })
 }
 
 /// What every answer with a body has.

@@ -163,6 +163,7 @@ pub(crate) struct Service {
 pub(crate) struct Token {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(alias = "issued_at")]
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -185,8 +186,10 @@ pub(crate) struct Release {
     pub(crate) image: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) rollback_of: Option<String>,
+    #[serde(default, alias = "who")]
     pub(crate) created_by: Value,
     pub(crate) created_at: DateTime<Utc>,
+    #[serde(alias = "live_at")]
     pub(crate) activated_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) variables: Vec<String>,

@@ -23,7 +23,7 @@ async fn list_of<T: DeserializeOwned>(session: &Session, path: &[&str]) -> Resul
 }
 
 async fn delete(session: &Session, path: &[&str], what: &str, name: &str) -> Result<(), Failure> {
-    session.consent(&format!("Delete {what} {name}?"))?;
+    session.consent(&format!("Delete {what} {name}?")).await?;
     session.api.command(Method::DELETE, path, None).await?;
     session.show(&json!({"deleted": name}), name, |ui| Ok(ui.line(&format!("Deleted {what} {name}."))?))
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(session: &Session, rollback: Rollback) -> Result<(), Fai
     if session.ui.form() == Form::Human {
         show(&session.ui, &plan)?;
     }
-    if !session.ui.confirm(&format!("Bring {} back?", plan.to), true).map_err(no_answer)? {
+    if !session.ui.confirm(&format!("Bring {} back?", plan.to), true).await.map_err(no_answer)? {
         return Err(Failure::new(Exit::Failed, "nothing was changed"));
     }
     // What was shown is what is done, whatever was deployed meanwhile.

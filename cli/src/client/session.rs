@@ -131,7 +131,7 @@ impl Session {
     ///
     /// # Errors
     /// When it is not given.
-    pub(crate) fn consent(&self, question: &str) -> Result<(), Failure> {
+    pub(crate) async fn consent(&self, question: &str) -> Result<(), Failure> {
         if self.global.yes {
             return Ok(());
         }
@@ -140,7 +140,7 @@ impl Session {
                 Failure::usage(format!("{question} Nobody is there to say")).try_next("say it with -y")
             );
         }
-        let answer = self.ui.confirm(question, false).map_err(no_answer)?;
+        let answer = self.ui.confirm(question, false).await.map_err(no_answer)?;
         if answer { Ok(()) } else { Err(Failure::new(Exit::Failed, "nothing was done")) }
     }
 

@@ -27,23 +27,29 @@ pub(crate) struct Engines {
     /// The read models.
     pub(crate) reads: ReadStore,
     log_kind: &'static str,
+    /// The embedded log and queue, which are tidied up when they are closed.
+    files: Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>,
 }
+
+/// The log, its queue, what they are, and what of them has to be closed.
+type Log = (SharedLog, SharedQueue, &'static str, Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>);
 
 /// Opens what the settings name.
 pub(crate) async fn engines(args: &Up, home: &Home) -> Result<Engines, ComposeError> {
-    let (log, queue, log_kind) = log(args, home).await?;
+    let (log, queue, log_kind, files) = log(args, home).await?;
     let logs: SharedLogs = Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?);
     let reads = reads(args, home).await?;
-    Ok(Engines { log, queue, logs, reads, log_kind })
+    Ok(Engines { log, queue, logs, reads, log_kind, files })
 }
 
-async fn log(args: &Up, home: &Home) -> Result<(SharedLog, SharedQueue, &'static str), ComposeError> {
+async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
     match &args.log {
         None => {
             let directory = home.join("log");
-            let log = SqliteLog::open(&directory).await?;
-            let queue = SqliteQueue::open(&directory).await?;
-            Ok((Arc::new(log), Arc::new(queue), "sqlite"))
+            let log = Arc::new(SqliteLog::open(&directory).await?);
+            let queue = Arc::new(SqliteQueue::open(&directory).await?);
+            let files = (Arc::clone(&log), Arc::clone(&queue));
+            Ok((log, queue, "sqlite", Some(files)))
         }
         Some(url) if matches!(url.scheme(), "nats" | "tls") => {
             let settings = jetstream::Settings {
@@ -59,7 +65,7 @@ async fn log(args: &Up, home: &Home) -> Result<(SharedLog, SharedQueue, &'static
             };
             let log = JetStreamLog::connect(&settings).await.map_err(refused)?;
             let queue = JetStreamQueue::connect(&settings).await.map_err(refused)?;
-            Ok((Arc::new(log), Arc::new(queue), "jetstream"))
+            Ok((Arc::new(log), Arc::new(queue), "jetstream", None))
         }
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
@@ -81,7 +87,8 @@ async fn reads(args: &Up, home: &Home) -> Result<ReadStore, ComposeError> {
             ReadStore::postgres(url.as_str(), Options::default()).map_err(refused)?
         }
         Some(url) => {
-            let known = "leave it out for a file in the data directory, or give postgres://user@host/database";
+            let known =
+                "leave it out for a file in the data directory, or give postgres://user@host/database";
             return Err(ComposeError::Unknown { flag: "--read", url: shown(url), known });
         }
     };
@@ -116,6 +123,10 @@ impl Engines {
     /// Closes what has to be closed.
     pub(crate) async fn close(&self) {
         self.reads.close().await;
+        if let Some((log, queue)) = &self.files {
+            log.close().await;
+            queue.close().await;
+        }
     }
 }
 

@@ -21,8 +21,8 @@ use workers::disk::{Reserve, Usage};
 use workers::process::Supervisor;
 use workers::registry::SharedRegistry;
 use workers::registry::local::{ARTIFACT_MAX, LocalRegistry};
-use workers::runtime::process::{ProcessRuntime, Settings as RuntimeSettings};
 use workers::runtime::SharedRuntime;
+use workers::runtime::process::{ProcessRuntime, Settings as RuntimeSettings};
 use workers::source::archive::{ArchiveSource, UploadError, UploadStore};
 use workers::source::git::{GitSource, Settings as GitSettings};
 use workers::source::{SharedSource, Sources};
@@ -75,8 +75,8 @@ pub(crate) fn ports(args: &Up, home: &Home) -> Result<Ports, ComposeError> {
     let builder = BuilderSettings { limit: args.build_timeout, ..BuilderSettings::new(data, &environment) };
     let builder = ProcessBuilder::new(builder, supervisor.clone());
     let runtime = ProcessRuntime::open(RuntimeSettings::new(home.join("instances"), path), supervisor);
-    let runtime = runtime
-        .map_err(|error| ComposeError::Port { part: "what runs services", source: error.into() })?;
+    let runtime =
+        runtime.map_err(|error| ComposeError::Port { part: "what runs services", source: error.into() })?;
     Ok(Ports {
         source: Arc::new(source),
         builder: Arc::new(builder),
@@ -130,7 +130,9 @@ impl Uploads for ReceivedUploads {
     ) -> Result<Digest, ApiError> {
         self.0.receive(body).await.map_err(|refused| match &refused {
             UploadError::TooLarge(_) => ApiError::too_large("upload_too_large", refused.to_string()),
-            UploadError::NotAnArchive | UploadError::Interrupted(_) => ApiError::upload_invalid(refused.to_string()),
+            UploadError::NotAnArchive | UploadError::Interrupted(_) => {
+                ApiError::upload_invalid(refused.to_string())
+            }
             UploadError::DiskFull(_) => ApiError::disk_full(refused.to_string()),
             UploadError::Store(_) => {
                 let source: &(dyn std::error::Error + 'static) = &refused;

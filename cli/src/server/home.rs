@@ -88,9 +88,7 @@ pub(crate) struct Home {
 impl Home {
     /// Takes the directory, and makes it when there is none.
     pub(crate) fn open(path: &Path) -> Result<Self, HomeError> {
-        let unusable = |doing| {
-            move |source| HomeError::Unusable { path: path.to_owned(), doing, source }
-        };
+        let unusable = |doing| move |source| HomeError::Unusable { path: path.to_owned(), doing, source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable("make it"))?;
         let path = fs::canonicalize(path).map_err(unusable("find it"))?;
         let lock = lock(&path)?;

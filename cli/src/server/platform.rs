@@ -66,7 +66,8 @@ impl Platform {
         listeners: Listeners,
     ) -> Result<Self, ComposeError> {
         let Listeners { api, edge: edge_listener, edge_address } = listeners;
-        let (work, serve, follow) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (work, serve, follow) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let projector = Projector::new(Arc::clone(&engines.log), engines.reads.clone(), ALL);
         let watermark = projector.watermark();
         let (routes, position) = known_routes(&engines).await;

@@ -1,4 +1,4 @@
-//! Questions, on a terminal only.
+//! Questions, on a terminal only. Whoever waits for an answer can be interrupted.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -14,13 +14,13 @@ impl Ui {
     ///
     /// # Errors
     /// When there is no answer.
-    pub(crate) fn confirm(&self, question: &str, default: bool) -> io::Result<bool> {
+    pub(crate) async fn confirm(&self, question: &str, default: bool) -> io::Result<bool> {
         if !self.can_ask() {
             return Ok(true);
         }
         let choice = if default { "[Y/n]" } else { "[y/N]" };
         loop {
-            let answer = ask(&format!("{question} {choice} "))?;
+            let answer = ask(format!("{question} {choice} ")).await?;
             match answer.to_ascii_lowercase().as_str() {
                 "" => return Ok(default),
                 "y" | "yes" => return Ok(true),
@@ -34,26 +34,21 @@ impl Ui {
     ///
     /// # Errors
     /// When there is no answer.
-    pub(crate) fn prompt(&self, label: &str, default: &str) -> io::Result<String> {
+    pub(crate) async fn prompt(&self, label: &str, default: &str) -> io::Result<String> {
         if !self.can_ask() {
             return Ok(default.to_owned());
         }
-        let answer = ask(&format!("{label} [{default}]: "))?;
+        let answer = ask(format!("{label} [{default}]: ")).await?;
         Ok(if answer.is_empty() { default.to_owned() } else { answer })
     }
 
-    /// Asks for a text that is not to be seen. Ctrl-C leaves the terminal as it was.
+    /// Asks for a text that is not to be seen.
     ///
     /// # Errors
     /// When there is no answer.
     pub(crate) async fn prompt_secret(&self, label: &str) -> io::Result<String> {
         let _hidden = Hidden::new();
-        let question = format!("{label}: ");
-        let answer = tokio::task::spawn_blocking(move || ask(&question));
-        let answer = tokio::select! {
-            answer = answer => answer.map_err(io::Error::other).flatten(),
-            _ = tokio::signal::ctrl_c() => Err(io::ErrorKind::Interrupted.into()),
-        };
+        let answer = ask(format!("{label}: ")).await;
         super::tell("");
         answer
     }
@@ -72,7 +67,12 @@ pub(crate) fn read_standard_input(most: usize) -> io::Result<String> {
     Ok(text)
 }
 
-fn ask(question: &str) -> io::Result<String> {
+async fn ask(question: String) -> io::Result<String> {
+    let answer = tokio::task::spawn_blocking(move || ask_and_wait(&question)).await;
+    answer.map_err(io::Error::other).flatten()
+}
+
+fn ask_and_wait(question: &str) -> io::Result<String> {
     let mut err = io::stderr().lock();
     err.write_all(question.as_bytes())?;
     err.flush()?;

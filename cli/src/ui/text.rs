@@ -31,6 +31,12 @@ pub(crate) fn without_controls(text: &str, with_colours: bool) -> String {
     shown
 }
 
+/// The same for several lines.
+pub(crate) fn lines_without_controls(text: &str, with_colours: bool) -> String {
+    let lines = text.lines().map(|line| without_controls(line, with_colours));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Takes what belongs to an escape sequence, after its first character.
 fn escape_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
     let mut sequence = String::new();

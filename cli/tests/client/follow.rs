@@ -194,6 +194,21 @@ fn ctrl_c_leaves_the_deployment_alone() {
 }
 
 #[test]
+fn ctrl_c_ends_what_waits_for_an_answer() {
+    let fake = Fake::start();
+    fake.on("GET /projects", data(json!([])).then_is_silent());
+    let child = Person::at(&fake).starts(&["projects", "list"]);
+    while fake.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: interrupted\n");
+}
+
+#[test]
 fn logs_of_a_release_are_those_of_its_build() {
     let fake = Fake::start();
     let release = json!({"number": "v3", "status": "live", "deployment": ID, "created_by": null,

@@ -185,15 +185,15 @@ fn events_are_read_page_by_page_to_the_end() {
     let event = |position: u64| {
         let event_type = "dev.switchback.project.created.v1";
         json!({"specversion": "1.0", "id": format!("e{position}"), "type": event_type,
-               "subject": "project-1", "time": "2026-10-05T14:00:00Z", "sbposition": position.to_string(),
+               "subject": "sb.evt.o1.project.p1", "time": "2026-10-05T14:00:00Z", "sbposition": position.to_string(),
                "data": {"name": "shop"}})
     };
     fake.on("GET /events?from=4&limit=1000", page(json!([event(5)]), Some("5")));
     fake.on("GET /events?from=5&limit=1000", page(json!([event(6)]), None));
     let said = runs(&fake, &["events", "--from", "4"]);
     insta::assert_snapshot!(said.out, @r#"
-           5 2026-10-05T14:00:00Z project.created.v1 project-1 {"name":"shop"}
-           6 2026-10-05T14:00:00Z project.created.v1 project-1 {"name":"shop"}
+           5 2026-10-05T14:00:00Z project.created.v1 project.p1 {"name":"shop"}
+           6 2026-10-05T14:00:00Z project.created.v1 project.p1 {"name":"shop"}
     "#);
     assert_eq!(runs(&fake, &["events", "--from", "4", "--json"]).json(), json!([event(5), event(6)]));
 }
@@ -233,6 +233,9 @@ fn cancelling_says_what_was_cancelled() {
     fake.on(&format!("POST /deployments/{ID}/cancel"), data(deployment("CANCELLED")));
     let said = runs(&fake, &["cancel", ID]);
     assert_eq!(said.out, format!("Deployment {ID} is cancelled, with everything it started.\n"));
+    let fake = Fake::start();
+    fake.on(&format!("POST /deployments/{ID}/cancel"), data(deployment("BUILDING")));
+    assert!(runs(&fake, &["cancel", ID]).out.contains("is being cancelled"));
     let over = "deployment 1 is over";
     let fake = Fake::start();
     fake.on(&format!("POST /deployments/{ID}/cancel"), refusal(409, "deployment_over", over));

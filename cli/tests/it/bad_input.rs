@@ -90,9 +90,12 @@ fn variables_outside_the_rules_say_the_rule_and_not_the_value() {
     platform.json(&["projects", "create", "shop"]);
     platform.json(&["services", "create", "web", "-p", "shop"]);
     let long = format!("A={}", "canary".repeat(200));
-    for (setting, says) in
-        [("lower=canary", "capital letters"), ("1A=canary", "1A"), (long.as_str(), "1000"), ("PORT=canary", "platform")]
-    {
+    for (setting, says) in [
+        ("lower=canary", "capital letters"),
+        ("1A=canary", "1A"),
+        (long.as_str(), "1000"),
+        ("PORT=canary", "platform"),
+    ] {
         let output = platform.run(&["variables", "set", setting, "-p", "shop", "-s", "web", "-y"]);
         assert!(!output.status.success());
         let said = text(&output);

@@ -60,7 +60,10 @@ fn killed_at_every_point_of_a_deployment_it_ends_once_and_leaves_nothing() {
 fn killed_at(name: &str) -> bool {
     let mut platform = Platform::start();
     let application = Application::saying(&platform, "one");
-    application.write("switchback.toml", "[build]\nbuild = \"python3 -c print(1)\"\n[run]\nrelease = \"python3 -c print(2)\"\n");
+    application.write(
+        "switchback.toml",
+        "[build]\nbuild = \"python3 -c pass\"\n[run]\nrelease = \"python3 -c pass\"\n",
+    );
     application.commit("first");
     platform.deploy(&application.path);
     application.say("two");
@@ -94,7 +97,8 @@ fn killed_at(name: &str) -> bool {
 /// Whether the platform was killed before the deployment was over and the old release retired.
 fn was_killed(platform: &mut Platform) -> bool {
     let pid = platform.pid();
-    let is_gone = || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let is_gone =
+        || fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while std::time::Instant::now() < deadline {
         if is_gone() {

@@ -30,7 +30,8 @@ fn a_git_url_is_cloned_at_a_branch_a_tag_or_a_revision() {
     git(&application.path, &["tag", "v9"]);
     git(&application.path, &["checkout", "--quiet", "main"]);
     let url = application.url();
-    for (reference, says) in [(None, "main"), (Some("feature/x"), "feature"), (Some(&*first), "main"), (Some("v9"), "feature")]
+    for (reference, says) in
+        [(None, "main"), (Some("feature/x"), "feature"), (Some(&*first), "main"), (Some("v9"), "feature")]
     {
         let mut arguments = vec!["deploy", &url, "-p", "shop", "-s", "web", "-y"];
         arguments.extend(reference.map(|reference| ["--ref", reference]).into_iter().flatten());
@@ -59,7 +60,8 @@ fn changes_that_are_not_committed_are_not_deployed_and_that_is_said() {
     let application = Application::saying(&platform, "committed");
     application.commit("first");
     application.say("changed");
-    let output = platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
+    let output =
+        platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("uncommitted"), "{}", text(&output));
     assert!(platform.get("/").1.starts_with("committed"));
@@ -70,7 +72,10 @@ fn the_plan_is_printed_recorded_and_overridden_by_the_file_in_the_repository() {
     let platform = Platform::start();
     let application = Application::saying(&platform, "one");
     application.write("prepare.py", "open('made.txt', 'w').write('by the build')\n");
-    application.write("switchback.toml", "[build]\nbuild = \"python3 prepare.py\"\n[run]\ncommand = \"python3 app.py\"\n");
+    application.write(
+        "switchback.toml",
+        "[build]\nbuild = \"python3 prepare.py\"\n[run]\ncommand = \"python3 app.py\"\n",
+    );
     application.commit("with a file");
     let source = application.path.to_str().unwrap();
     let output = platform.run(&["deploy", source, "-p", "shop", "-s", "web", "-y"]);
@@ -89,14 +94,13 @@ fn build_output_is_streamed_kept_and_read_again() {
     application.write("loud.py", "for n in range(300): print('line', n, flush=True)\n");
     application.write("switchback.toml", "[build]\nbuild = \"python3 loud.py\"\n");
     application.commit("loud");
-    let output = platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
+    let output =
+        platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
     assert!(text(&output).contains("line 299"), "{}", text(&output));
     let again = platform.run(&["logs", "--build", "v1", "-n", "1000", "-p", "shop", "-s", "web"]);
     let lines = String::from_utf8(again.stdout).unwrap();
-    let numbers: Vec<u32> = lines
-        .lines()
-        .filter_map(|line| line.rsplit_once("line ")?.1.trim().parse().ok())
-        .collect();
+    let numbers: Vec<u32> =
+        lines.lines().filter_map(|line| line.rsplit_once("line ")?.1.trim().parse().ok()).collect();
     assert_eq!(numbers, (0..300).collect::<Vec<_>>());
 }
 
@@ -119,14 +123,18 @@ fn several_projects_environments_and_services_run_side_by_side() {
     let application = Application::saying(&platform, "one");
     application.commit("first");
     let source = application.path.to_str().unwrap();
-    for (project, environment, service) in
-        [("shop", "production", "web"), ("shop", "staging", "web"), ("shop", "production", "api"), ("blog", "production", "web")]
-    {
-        let result = platform.json(&["deploy", source, "-p", project, "-e", environment, "-s", service, "-y"]);
+    for (project, environment, service) in [
+        ("shop", "production", "web"),
+        ("shop", "staging", "web"),
+        ("shop", "production", "api"),
+        ("other", "production", "web"),
+    ] {
+        let result =
+            platform.json(&["deploy", source, "-p", project, "-e", environment, "-s", service, "-y"]);
         assert_eq!(result["release"], "v1");
     }
     for hostname in
-        ["web.shop.localhost", "web.staging.shop.localhost", "api.shop.localhost", "web.blog.localhost"]
+        ["web.shop.localhost", "web.staging.shop.localhost", "api.shop.localhost", "web.other.localhost"]
     {
         assert_eq!(platform.get_from(hostname, "/").0, 200, "{hostname}");
     }
@@ -143,7 +151,7 @@ fn several_projects_environments_and_services_run_side_by_side() {
 fn a_second_build_of_the_same_revision_uses_the_first() {
     let platform = Platform::start();
     let application = Application::saying(&platform, "one");
-    application.write("switchback.toml", "[build]\nbuild = \"python3 -c print('built')\"\n");
+    application.write("switchback.toml", "[build]\nbuild = \"python3 -c pass\"\n");
     application.commit("first");
     let first = platform.deploy(&application.path);
     let second = platform.deploy(&application.path);
@@ -152,7 +160,14 @@ fn a_second_build_of_the_same_revision_uses_the_first() {
     let log = text(&platform.run(&["logs", "--build", "v2", "-p", "shop", "-s", "web"]));
     assert!(log.contains("built before"), "{log}");
     let fresh = platform.json(&[
-        "deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y", "--fresh",
+        "deploy",
+        application.path.to_str().unwrap(),
+        "-p",
+        "shop",
+        "-s",
+        "web",
+        "-y",
+        "--fresh",
     ]);
     assert_eq!(fresh["release"], "v3");
     let log = text(&platform.run(&["logs", "--build", "v3", "-p", "shop", "-s", "web"]));

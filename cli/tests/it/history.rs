@@ -38,7 +38,10 @@ fn events_are_cloud_events_without_a_gap_in_any_stream() {
     };
     for event in events {
         assert_eq!(event["specversion"], "1.0");
-        let version = event["streamversion"].as_u64().or_else(|| event["streamversion"].as_str()?.parse().ok()).unwrap();
+        let version = event["streamversion"]
+            .as_u64()
+            .or_else(|| event["streamversion"].as_str()?.parse().ok())
+            .unwrap();
         let last = versions.entry(event["subject"].as_str().unwrap().to_owned()).or_default();
         assert_eq!(version, *last + 1, "{event}");
         *last = version;

@@ -51,7 +51,10 @@ impl Platform {
             directory: tempfile::Builder::new().prefix("sb-it-").tempdir().unwrap(),
             server: None,
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
-            environment: environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            environment: environment
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
         platform.start_again();
         platform

@@ -34,7 +34,10 @@ fn the_plan_says_what_would_change_and_changes_nothing() {
 fn an_old_release_comes_back_as_a_new_one_with_its_variables_and_without_a_build() {
     let (platform, _application) = three_releases();
     let result = platform.json(&[&["rollback", "v1", "-y"], &OF_WEB[..]].concat());
-    assert_eq!((&result["from"], &result["to"], &result["release"]), (&"v3".into(), &"v1".into(), &"v4".into()));
+    assert_eq!(
+        (&result["from"], &result["to"], &result["release"]),
+        (&"v3".into(), &"v1".into(), &"v4".into())
+    );
     assert_eq!(result["status"], "SUCCESS");
     assert_eq!(platform.get("/").1, "one v4 -");
     let deployment = platform.json(&[&["deployments"], &OF_WEB[..]].concat());
@@ -61,11 +64,11 @@ fn a_moment_and_a_position_are_targets_too() {
     let releases = platform.json(&[&["releases"], &OF_WEB[..]].concat());
     let releases = releases.as_array().unwrap();
     let second = releases.iter().find(|release| release["number"] == "v2").unwrap();
-    let at = second["live_at"].as_str().or(second["activated_at"].as_str()).unwrap().to_owned();
+    let at = second["activated_at"].as_str().unwrap().to_owned();
     let result = platform.json(&[&["rollback", "--at", &at, "-y"], &OF_WEB[..]].concat());
     assert_eq!(result["to"], "v2");
     let activated = platform.json(&["events", "--type", "service.release_activated"]);
-    let position = activated[0]["sbposition"].to_string();
+    let position = activated[0]["sbposition"].as_str().unwrap().to_owned();
     let result = platform.json(&[&["rollback", "--position", &position, "-y"], &OF_WEB[..]].concat());
     assert_eq!(result["to"], "v1");
 }
@@ -73,9 +76,10 @@ fn a_moment_and_a_position_are_targets_too() {
 #[test]
 fn what_there_is_nothing_to_go_back_to_is_refused() {
     let (platform, application) = three_releases();
-    application.write("switchback.toml", "[run]\ncommand = \"python3 -c exit(3)\"\n");
+    application.write("switchback.toml", "[run]\ncommand = \"python3 nothing-there.py\"\n");
     application.commit("dies");
-    let failed = platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
+    let failed =
+        platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
     assert_eq!(failed.status.code(), Some(1), "{}", text(&failed));
     for (target, code, says) in
         [("v4", 5, "never ran"), ("v3", 5, "is the current one"), ("v9", 3, "no release v9"), ("x", 2, "x")]

@@ -52,10 +52,16 @@ async fn make_project(session: &Session, wanted: &mut Wanted) -> Result<(), Fail
     if session.ui.can_ask() {
         if wanted.is_project_named {
             let question = format!("There is no project {name}. Make it?");
-            consent(session.ui.confirm(&question, true).map_err(no_answer)?)?;
+            consent(session.ui.confirm(&question, true).await.map_err(no_answer)?)?;
         } else {
             session.ui.note(&format!("To deploy {}, a project is needed.", wanted.what));
-            *name = session.ui.prompt("Name of the project", name).map_err(no_answer)?;
+            let chosen = session.ui.prompt("Name of the project", name).await.map_err(no_answer)?;
+            if chosen != *name {
+                session.ui.note(&format!(
+                    "`project = \"{chosen}\"` in switchback.toml names it for the commands to come."
+                ));
+            }
+            *name = chosen;
         }
     }
     let valid: ProjectName = name.parse().map_err(|error| invalid(&error, "-p"))?;
@@ -74,9 +80,9 @@ async fn make_service(session: &Session, wanted: &mut Wanted) -> Result<(), Fail
     if session.ui.can_ask() {
         if wanted.is_service_named {
             let question = format!("There is no service {name} in {environment} of {project}. Make it?");
-            consent(session.ui.confirm(&question, true).map_err(no_answer)?)?;
+            consent(session.ui.confirm(&question, true).await.map_err(no_answer)?)?;
         } else {
-            *name = session.ui.prompt("Name of the service", name).map_err(no_answer)?;
+            *name = session.ui.prompt("Name of the service", name).await.map_err(no_answer)?;
         }
     }
     let valid: ServiceName = name.parse().map_err(|error| invalid(&error, "-s"))?;

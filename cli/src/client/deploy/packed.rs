@@ -73,7 +73,7 @@ impl Packed {
             Sent::More(bytes) => shown.advance(bytes),
         };
         let path = place.path(&["sources"]);
-        let answer = session.api.upload(&path, self.archive.path(), bytes, on_progress).await?;
+        let answer = session.api.upload(&path, &self.archive.file, bytes, on_progress).await?;
         let digest = &answer.data["digest"];
         Ok(json!({"kind": "upload", "digest": digest, "revision": self.revision}))
     }

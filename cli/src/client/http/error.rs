@@ -65,9 +65,6 @@ pub(crate) enum ApiError {
     /// Part of an address that cannot be one.
     #[error("`{0}` is not a name")]
     Name(String),
-    /// A file to be sent cannot be read.
-    #[error("read the file to be sent")]
-    File(#[source] io::Error),
     /// A stream that makes no sense.
     #[error("read the stream of events")]
     Stream(#[source] super::super::sse::TooLarge),
@@ -205,7 +202,6 @@ impl ApiError {
             | Self::NotOurs { .. }
             | Self::NotUnderstood(_)
             | Self::Name(_)
-            | Self::File(_)
             | Self::Stream(_) => None,
         }
     }
@@ -238,7 +234,7 @@ impl From<ApiError> for Failure {
             ApiError::NotUnderstood(_) => Self::of(Exit::Failed, &error)
                 .try_next("the server may have another version than this command line: compare them"),
             ApiError::Name(_) => Self::of(Exit::Usage, &error),
-            ApiError::Client(_) | ApiError::NoAnswer { .. } | ApiError::File(_) | ApiError::Stream(_) => {
+            ApiError::Client(_) | ApiError::NoAnswer { .. } | ApiError::Stream(_) => {
                 Self::of(Exit::Failed, &error)
             }
         }

@@ -1,38 +1,34 @@
-//! A tar archive, compressed, in a file of its own: so that its size is known before it is sent, and it can
-//! be sent again.
+//! A tar archive, compressed, in a file without a name: so that its size is known before it is sent, it can be
+//! sent again, and nothing is left of it whatever happens.
 
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tempfile::NamedTempFile;
 
 use crate::client::failure::{Exit, Failure};
 
 /// What a server takes at most, compressed.
 const BYTES_MAX: u64 = 500_000_000;
 
-/// A packed source. Its file is gone when it is dropped.
+/// A packed source.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    file: NamedTempFile,
-    /// Its size.
+    /// Its bytes.
+    pub(crate) file: Arc<File>,
+    /// How many there are.
     pub(crate) bytes: u64,
 }
 
 impl Archive {
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        self.file.path()
-    }
-
     /// Packs what `write` writes.
     ///
     /// # Errors
     /// When it is too large, or cannot be written.
     pub(crate) fn pack<T, E>(
-        write: impl FnOnce(&mut GzEncoder<Limited<NamedTempFile>>) -> Result<T, E>,
+        write: impl FnOnce(&mut GzEncoder<Limited<File>>) -> Result<T, E>,
     ) -> Result<(Self, T), Failure>
     where
         Failure: From<E>,
@@ -42,7 +38,7 @@ impl Archive {
 
     fn pack_at_most<T, E>(
         most: u64,
-        write: impl FnOnce(&mut GzEncoder<Limited<NamedTempFile>>) -> Result<T, E>,
+        write: impl FnOnce(&mut GzEncoder<Limited<File>>) -> Result<T, E>,
     ) -> Result<(Self, T), Failure>
     where
         Failure: From<E>,
@@ -50,7 +46,7 @@ impl Archive {
         let broken = |error: io::Error| {
             Failure::new(Exit::Failed, "write a temporary file").because(error.to_string())
         };
-        let file = NamedTempFile::with_prefix("switchback-").map_err(broken)?;
+        let file = tempfile::tempfile().map_err(broken)?;
         let mut encoder =
             GzEncoder::new(Limited { to: file, left: most, is_full: false }, Compression::fast());
         let written = write(&mut encoder);
@@ -61,7 +57,7 @@ impl Archive {
         }
         let written = written?;
         let limited = encoder.finish().map_err(broken)?;
-        let archive = Self { bytes: most - limited.left, file: limited.to };
+        let archive = Self { bytes: most - limited.left, file: Arc::new(limited.to) };
         Ok((archive, written))
     }
 }
@@ -102,7 +98,7 @@ mod tests {
     #[test]
     fn an_archive_knows_its_size() {
         let archive = pack(1_000, b"hello").unwrap();
-        assert_eq!(std::fs::metadata(archive.path()).unwrap().len(), archive.bytes);
+        assert_eq!(archive.file.metadata().unwrap().len(), archive.bytes);
     }
 
     #[test]
