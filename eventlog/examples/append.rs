@@ -2,7 +2,7 @@
 //! each commit, with its stream and its version. Tests kill it, cut its power and break its disk, and then
 //! look whether every line is true.
 //!
-//!     append DIRECTORY WRITERS
+//!     append DIRECTORY|nats://HOST:PORT WRITERS
 
 extern crate switchback_eventlog as eventlog;
 
@@ -15,6 +15,7 @@ use std::time::Duration;
 use eventlog::commit::Head;
 use eventlog::conformance::{commit, fresh_stream};
 use eventlog::error::{AppendError, BoxError};
+use eventlog::jetstream::{JetStreamLog, Settings};
 use eventlog::log::SharedLog;
 use eventlog::sqlite::SqliteLog;
 
@@ -36,9 +37,15 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), BoxError> {
     let mut arguments = std::env::args().skip(1);
     let (Some(place), Some(writers)) = (arguments.next(), arguments.next()) else {
-        return Err("it takes a directory and how many writers there are".into());
+        return Err("it takes a place and how many writers there are".into());
     };
-    let log: SharedLog = Arc::new(SqliteLog::open(Path::new(&place)).await?);
+    let log: SharedLog = if place.starts_with("nats://") {
+        // Whoever starts us knows whether the server syncs.
+        let settings = Settings { accept_loss_on_power_cut: true, ..Settings::new(&place) };
+        Arc::new(JetStreamLog::connect(&settings).await?)
+    } else {
+        Arc::new(SqliteLog::open(Path::new(&place)).await?)
+    };
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..writers.parse()? {
         tasks.spawn(write(Arc::clone(&log)));

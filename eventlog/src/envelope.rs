@@ -245,3 +245,115 @@ fn schema_of(event_type: &str) -> String {
     let name = event_type.strip_prefix(TYPE_PREFIX).unwrap_or(event_type).trim_start_matches('.');
     format!("{SCHEMA_PREFIX}{name}.json")
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::claim;
+    use domain::stream::AggregateKind;
+
+    use super::*;
+    use crate::commit::Metadata;
+
+    fn commit() -> Commit {
+        let id = |n: u128| Uuid::from_u128(n);
+        let owner =
+            claim::Owner { organization: OrganizationId::PLATFORM, kind: AggregateKind::Service, id: id(7) };
+        let key = claim::Key::Hostname { hostname: "a.example".to_owned() };
+        let taken = claim::Event::Taken { key, owner, at: DateTime::UNIX_EPOCH };
+        let metadata = Metadata {
+            at: DateTime::from_timestamp_nanos(1_767_225_600_123_456_789),
+            actor: Actor::saga(Some(UserId(id(3)))),
+            command: CommandId(id(4)),
+            correlation: CorrelationId(id(5)),
+            causation: Some(EventId(id(6))),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        };
+        let stream =
+            StreamId { organization: OrganizationId::PLATFORM, kind: AggregateKind::Claim, id: id(8) };
+        let events = vec![(EventId(id(1)), taken.into()), (EventId(id(2)), claim::Event::Released {}.into())];
+        Commit { id: CommitId(id(9)), stream, metadata, events }
+    }
+
+    fn expected() -> Head {
+        Head { version: Version(4), position: Position(40), hash: Hash([0xab; 32]) }
+    }
+
+    /// What is stored is never changed, so this text never changes either: if it has to, old logs cannot be read.
+    #[test]
+    fn the_stored_form_is_what_it_was_when_it_was_first_released() {
+        let stored = encode(&commit(), &expected()).unwrap();
+        let text = concat!(
+            r#"[{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000001","source":"urn:switchback","#,
+            r#""type":"dev.switchback.claim.taken.v1","#,
+            r#""subject":"sb.evt.00000000-0000-0000-0000-000000000000.claim.00000000-0000-0000-0000-000000000008","#,
+            r#""time":"2026-01-01T00:00:00.123456789Z","#,
+            r#""dataschema":"https://switchback.dev/schemas/events/claim.taken.v1.json","#,
+            r#""datacontenttype":"application/json","sborg":"00000000-0000-0000-0000-000000000000","#,
+            r#""streamversion":5,"commitid":"00000000-0000-0000-0000-000000000009","#,
+            r#""commandid":"00000000-0000-0000-0000-000000000004","#,
+            r#""correlationid":"00000000-0000-0000-0000-000000000005","#,
+            r#""causationid":"00000000-0000-0000-0000-000000000006","actorkind":"saga","#,
+            r#""actorid":"00000000-0000-0000-0000-000000000000","#,
+            r#""actorfor":"00000000-0000-0000-0000-000000000003","#,
+            r#""prevhash":"abababababababababababababababababababababababababababababababab","#,
+            r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","#,
+            r#""data":{"#,
+        );
+        assert!(stored.payload.starts_with(text), "{}", stored.payload);
+        assert_eq!(stored.version, Version(6));
+    }
+
+    #[test]
+    fn a_commit_reads_back_whole() {
+        let stored = encode(&commit(), &expected()).unwrap();
+        let read = decode(Position(41), stored.payload.as_bytes(), Some(stored.hash)).unwrap();
+        let head = Head { version: Version(6), position: Position(41), hash: stored.hash };
+        assert_eq!((read.id, read.stream, read.head), (commit().id, commit().stream, head));
+        assert_eq!(read.previous, expected().hash);
+        let events: Vec<_> = read.events.iter().map(|event| (event.id, event.event.clone())).collect();
+        assert_eq!(events, commit().events);
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_ignored_and_what_it_needs_is_not() {
+        let stored = encode(&commit(), &expected()).unwrap();
+        let read = |change: &dyn Fn(&mut Value)| {
+            let mut batch: Value = serde_json::from_str(&stored.payload).unwrap();
+            change(&mut batch);
+            decode(Position(41), &serde_json::to_vec(&batch).unwrap(), None)
+        };
+        read(&|batch| batch[0]["later"] = "x".into()).unwrap();
+        let needed = ["specversion", "id", "type", "subject", "time", "sborg", "streamversion", "commitid"];
+        for name in needed.into_iter().chain(["commandid", "actorkind", "prevhash", "data"]) {
+            let result = read(&|batch| {
+                batch[1].as_object_mut().unwrap().remove(name);
+            });
+            assert!(matches!(result, Err(ReadError::Damaged { .. })), "without {name}: {result:?}");
+        }
+        for (name, value) in [("specversion", "2.0"), ("commitid", "00000000-0000-0000-0000-000000000001")] {
+            let result = read(&|batch| batch[1][name] = value.into());
+            assert!(matches!(result, Err(ReadError::Damaged { .. })), "{name}: {result:?}");
+        }
+        let result = read(&|batch| batch[1]["streamversion"] = 7.into());
+        assert!(matches!(result, Err(ReadError::Damaged { .. })), "{result:?}");
+        let result = read(&|batch| batch[0]["type"] = "dev.switchback.claim.taken.v99".into());
+        assert!(matches!(result, Err(ReadError::Decode { .. })), "{result:?}");
+        for payload in ["", "[]", "{}", "null", "[{}]"] {
+            let result = decode(Position(1), payload.as_bytes(), None);
+            assert!(matches!(result, Err(ReadError::Damaged { .. })), "{payload}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_shown_with_its_position_and_only_with_names_that_cloud_events_allow() {
+        let stored = encode(&commit(), &expected()).unwrap();
+        let read = decode(Position(5_000_000_000), stored.payload.as_bytes(), None).unwrap();
+        let shown = cloud_event(&read.events[0]);
+        assert_eq!(shown["sbposition"], "5000000000");
+        assert_eq!(shown["dataschema"], "https://switchback.dev/schemas/events/claim.taken.v1.json");
+        for name in shown.as_object().unwrap().keys() {
+            let is_allowed = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            assert!(is_allowed && name.len() <= 20, "{name}");
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod queue;
 mod read;
 mod streams;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ pub use log::JetStreamLog;
 pub use queue::JetStreamQueue;
 
 /// How to reach NATS, and what it is trusted with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `nats://host:port`, several with commas between them.
+    /// `nats://host:port`, several with commas between them; `nats://user:password@host:port` too.
     pub urls: String,
     /// A file with credentials (JWT and seed), when the server asks for them.
     pub credentials: Option<PathBuf>,
@@ -61,6 +62,20 @@ impl Settings {
             accept_loss_on_power_cut: false,
             ride_out: Duration::from_secs(15),
         }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("urls", &connection::without_secrets(&self.urls))
+            .field("credentials", &self.credentials)
+            .field("prefix", &self.prefix)
+            .field("replicas", &self.replicas)
+            .field("monitors", &self.monitors)
+            .field("accept_loss_on_power_cut", &self.accept_loss_on_power_cut)
+            .field("ride_out", &self.ride_out)
+            .finish()
     }
 }
 
@@ -108,8 +123,9 @@ pub enum ConnectError {
     },
     /// A server answers before a write is on the disk.
     #[error(
-        "NATS server {server} acknowledges before it syncs, so a power cut loses up to two minutes of history; \
-         set `jetstream {{ sync_interval: always }}`, or use three replicas, or accept the loss by a setting"
+        "NATS server {server} acknowledges before it syncs, so a power cut loses up to two minutes of \
+         history; set `jetstream {{ sync_interval: always }}`, or use three replicas, or accept the loss by a \
+         setting"
     )]
     LosesOnPowerCut {
         /// The server's name.
@@ -117,8 +133,9 @@ pub enum ConnectError {
     },
     /// Nobody would say whether the server answers before a write is on the disk.
     #[error(
-        "it cannot be told whether NATS syncs before it acknowledges: name its monitoring endpoint, or let our \
-         account ask `$SYS.REQ.SERVER.PING.JSZ`, or use three replicas, or accept a loss on power cut by a setting"
+        "it cannot be told whether NATS syncs before it acknowledges: name its monitoring endpoint, or let \
+         our account ask `$SYS.REQ.SERVER.PING.JSZ`, or use three replicas, or accept a loss on power cut by \
+         a setting"
     )]
     NotProven,
     /// A stream is not configured as it has to be.

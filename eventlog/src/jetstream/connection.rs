@@ -115,8 +115,9 @@ impl Connection {
 }
 
 async fn connect(settings: &Settings) -> Result<(watch::Receiver<u64>, Client), ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable { urls: settings.urls.clone(), source };
-    let setting = |what| ConnectError::Setting { what, value: settings.urls.clone() };
+    let shown = without_secrets(&settings.urls);
+    let unreachable = |source| ConnectError::Unreachable { urls: shown.clone(), source };
+    let setting = |what| ConnectError::Setting { what, value: shown.clone() };
     let addresses: Vec<ServerAddr> = settings
         .urls
         .split(',')
@@ -136,11 +137,40 @@ async fn connect(settings: &Settings) -> Result<(watch::Receiver<u64>, Client), 
             note(&event, &count);
             std::future::ready(())
         });
+    let login = addresses.iter().find_map(|address| Some((address.username()?, address.password()?)));
+    if let Some((user, password)) = login {
+        options = options.user_and_password(percent_decoded(user), percent_decoded(password));
+    }
     if let Some(file) = &settings.credentials {
         options = options.credentials_file(file).await.map_err(|source| unreachable(source.into()))?;
     }
     let client = options.connect(addresses).await.map_err(|source| unreachable(source.into()))?;
     Ok((made, client))
+}
+
+/// URLs without what stands before an `@` in them.
+pub(super) fn without_secrets(urls: &str) -> String {
+    let shown = urls.split(',').map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        (None, Some((_, host))) => format!("***@{host}"),
+        (_, None) => url.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+/// A user or a password of a URL, as the server knows it.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let byte = match tail {
+            [high, low, ..] if *first == b'%' => hex::decode([*high, *low]).ok().map(|byte| byte[0]),
+            _ => None,
+        };
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 fn note(event: &Event, count: &watch::Sender<u64>) {
@@ -156,5 +186,19 @@ fn note(event: &Event, count: &watch::Sender<u64>) {
         | Event::LameDuckMode
         | Event::Draining
         | Event::Closed => warn!("NATS: {event}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_shown_nowhere_and_reaches_the_server_as_it_was_meant() {
+        let urls = "nats://me:p%40ss@one:4222,two:4222,tls://t@three";
+        assert_eq!(without_secrets(urls), "nats://***@one:4222,two:4222,tls://***@three");
+        assert_eq!(percent_decoded("p%40s%"), "p@s%");
+        let settings = Settings::new(urls);
+        assert!(!format!("{settings:?}").contains("p%40ss"));
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::error::BoxError;
+use crate::jetstream::batch::next_from_leader;
 use crate::jetstream::connection::Connection;
 use crate::queue::{Item, Lease};
 
@@ -50,6 +51,12 @@ impl From<StoredItem> for Item {
         let StoredItem { id, lane, payload, not_before } = stored;
         Self { id, lane, payload, not_before }
     }
+}
+
+/// Until when an item is delayed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Delayed {
+    pub(super) until: DateTime<Utc>,
 }
 
 /// A worker that waits.
@@ -99,7 +106,10 @@ async fn give_back(client: &Client, token: String, delay: Option<Duration>) {
 /// The task.
 pub(super) struct Lane {
     pub(super) connection: Connection,
-    pub(super) stream: Stream<()>,
+    /// The items.
+    pub(super) work: Stream<()>,
+    /// What else the queue remembers.
+    pub(super) queue: Stream<()>,
     pub(super) name: String,
     pub(super) waiters: mpsc::Receiver<Waiter>,
 }
@@ -191,7 +201,7 @@ impl Lane {
             ..pull::Config::default()
         };
         let consumer =
-            self.connection.ask(async || Ok(self.stream.create_consumer(config.clone()).await?)).await?;
+            self.connection.ask(async || Ok(self.work.create_consumer(config.clone()).await?)).await?;
         let client = &self.connection.client;
         let inbox = Subject::from(client.new_inbox());
         let messages = client.subscribe(inbox.clone()).await?;
@@ -236,7 +246,8 @@ impl Lane {
                 return;
             }
         };
-        if let Some(early) = item.not_before.and_then(|due| (due - Utc::now()).to_std().ok()) {
+        let due = if deliveries > 1 { self.delayed(&message).await } else { None };
+        if let Some(early) = due.max(item.not_before).and_then(|due| (due - Utc::now()).to_std().ok()) {
             return give_back(client, token, Some(early)).await;
         }
         // The server counts from when it sent it, which was a little before now.
@@ -251,6 +262,16 @@ impl Lane {
             }
         }
         // Nobody waits any more: it goes back as the grant is dropped.
+    }
+
+    /// Until when an item was delayed, when it was.
+    async fn delayed(&self, message: &Message) -> Option<DateTime<Utc>> {
+        let token = message.subject.rsplit('.').next()?;
+        let subject = self.connection.subject(&format!("delayed.{token}"));
+        let found = next_from_leader(&self.connection, &self.queue, &subject, 1).await;
+        // Not known is not delayed: the worker sees for itself that it is early.
+        let stored = found.ok()??;
+        serde_json::from_slice::<Delayed>(&stored.payload).ok().map(|delayed| delayed.until)
     }
 
     /// The sequence of a message, and how often it was delivered.

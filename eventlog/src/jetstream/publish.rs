@@ -39,7 +39,9 @@ pub(super) async fn publish(connection: &Connection, subject: &str, message: Pub
     let answered = tokio::select! {
         answered = answer => answered,
         // What the old connection was asked, the new one is not told.
-        _ = made.changed() => return Answer::Doubtful("the connection was lost before the answer came".into()),
+        _ = made.changed() => {
+            return Answer::Doubtful("the connection was lost before the answer came".into());
+        }
     };
     match answered {
         Ok(ack) if ack.duplicate => Answer::Duplicate(ack.sequence),

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::error::{BoxError, StoreError};
 use crate::jetstream::batch::next_from_leader;
 use crate::jetstream::connection::Connection;
-use crate::jetstream::lane::{Held, Lane, StoredItem, Waiter};
+use crate::jetstream::lane::{Delayed, Held, Lane, StoredItem, Waiter};
 use crate::jetstream::publish::{Answer, publish};
 use crate::jetstream::{ConnectError, Settings, streams};
 use crate::queue::{Item, Lease, WorkQueue};
@@ -37,6 +37,8 @@ const WAITING_MAX: usize = 1024;
 /// Beyond so many leases those that are over are forgotten.
 const LEASES_SWEPT_AT: usize = 1024;
 const TRY_AGAIN: Duration = Duration::from_millis(20);
+/// When a delay is over, what is known of it is kept for so long.
+const DELAY_KEPT: Duration = Duration::from_secs(60);
 /// A cluster that has acknowledged the end of an item removes it within this time.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -50,7 +52,7 @@ pub struct JetStreamQueue {
 struct Shared {
     connection: Connection,
     work: Stream<()>,
-    /// The stream for items that are parked, and for the routed position.
+    /// What else has to be remembered.
     queue: Stream<()>,
     /// When the stream of items was made. A position is worth nothing with another stream.
     made: String,
@@ -106,18 +108,27 @@ impl Shared {
             return lane.clone();
         }
         let (lane, waiters) = mpsc::channel(WAITING_MAX);
-        let (connection, stream) = (self.connection.clone(), self.work.clone());
-        tokio::spawn(Lane { connection, stream, name: name.to_owned(), waiters }.run());
+        let connection = self.connection.clone();
+        let (work, queue) = (self.work.clone(), self.queue.clone());
+        tokio::spawn(Lane { connection, work, queue, name: name.to_owned(), waiters }.run());
         lanes.insert(name.to_owned(), lane.clone());
         lane
     }
 
     /// Publishes a message that may stand there twice, or that replaces the one before it.
-    async fn put(&self, subject: &str, payload: &impl Serialize) -> Result<(), BoxError> {
+    async fn put(
+        &self,
+        subject: &str,
+        payload: &impl Serialize,
+        forgotten_after: Option<Duration>,
+    ) -> Result<(), BoxError> {
         let payload = serde_json::to_vec(payload)?;
         let begin = Instant::now();
         loop {
-            let message = PublishMessage::build().payload(payload.clone().into());
+            let mut message = PublishMessage::build().payload(payload.clone().into());
+            if let Some(after) = forgotten_after {
+                message = message.ttl(after);
+            }
             let source = match publish(&self.connection, subject, message).await {
                 Answer::Stored(_) | Answer::Duplicate(_) => return Ok(()),
                 Answer::Raced => "the subject has no expectations".into(),
@@ -243,8 +254,16 @@ impl WorkQueue for JetStreamQueue {
     }
 
     async fn delay(&self, lease: &Lease, until: DateTime<Utc>) -> Result<(), StoreError> {
+        const DOING: &str = "delay an item";
         let delay = (until - Utc::now()).to_std().ok();
-        self.shared.end(lease, AckKind::Nak(delay), "delay an item").await
+        if let Some(delay) = delay {
+            self.shared.held(lease)?;
+            let subject = self.shared.connection.subject(&format!("delayed.{}", token_of(&lease.item.id)));
+            let forgotten_after = Some(delay + DELAY_KEPT);
+            let put = self.shared.put(&subject, &Delayed { until }, forgotten_after).await;
+            put.map_err(unavailable(DOING))?;
+        }
+        self.shared.end(lease, AckKind::Nak(delay), DOING).await
     }
 
     async fn finish(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -257,7 +276,7 @@ impl WorkQueue for JetStreamQueue {
         // First there, then not here any more: it is never nowhere.
         let subject = shared.connection.subject(&format!("parked.{}", token_of(&lease.item.id)));
         let parked = Parked { item: (&lease.item).into(), reason: reason.to_owned() };
-        shared.put(&subject, &parked).await.map_err(unavailable("park an item"))?;
+        shared.put(&subject, &parked, None).await.map_err(unavailable("park an item"))?;
         shared.remove(lease, "park an item").await
     }
 
@@ -311,6 +330,6 @@ impl WorkQueue for JetStreamQueue {
     async fn set_routed(&self, position: Position) -> Result<(), StoreError> {
         let routed = Routed { position, of: self.shared.made.clone() };
         let subject = self.shared.connection.subject("routed");
-        self.shared.put(&subject, &routed).await.map_err(unavailable("note how far events were routed"))
+        self.shared.put(&subject, &routed, None).await.map_err(unavailable("note how far events were routed"))
     }
 }

@@ -47,7 +47,8 @@ pub(super) fn work(connection: &Connection) -> Config {
 pub(super) fn queue(connection: &Connection) -> Config {
     Config {
         name: connection.stream("QUEUE"),
-        subjects: vec![connection.subject("parked.*"), connection.subject("routed")],
+        subjects: ["parked.*", "delayed.*", "routed"].map(|rest| connection.subject(rest)).to_vec(),
+        allow_message_ttl: true,
         description: Some("Switchback: parked work".to_owned()),
         discard: DiscardPolicy::Old,
         max_messages_per_subject: 1,
@@ -97,7 +98,8 @@ pub(super) async fn ensure(
 }
 
 fn is_not_there(err: &GetStreamError) -> bool {
-    matches!(err.kind(), GetStreamErrorKind::JetStream(err) if err.error_code() == ErrorCode::STREAM_NOT_FOUND)
+    const NOT_FOUND: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
+    matches!(err.kind(), GetStreamErrorKind::JetStream(err) if err.error_code() == NOT_FOUND)
 }
 
 /// The first setting that is not as it has to be, with what it is and what it has to be.
@@ -105,7 +107,8 @@ fn difference(found: &Config, wanted: &Config) -> Option<(&'static str, String, 
     macro_rules! compare {
         ($($field:ident),*) => {$(
             if found.$field != wanted.$field {
-                return Some((stringify!($field), format!("{:?}", found.$field), format!("{:?}", wanted.$field)));
+                let (found, wanted) = (format!("{:?}", found.$field), format!("{:?}", wanted.$field));
+                return Some((stringify!($field), found, wanted));
             }
         )*};
     }

@@ -1,13 +1,20 @@
 //! The log store in files.
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::id::{DeploymentId, ServiceId};
 use eventlog::conformance;
 use eventlog::conformance::logs::LIMITS;
+use eventlog::error::{OpenError, StoreError};
 use eventlog::files::FileLogs;
-use eventlog::logs::SharedLogs;
+use eventlog::logs::{Channel, Limits, LogName, LogStore as _, NewLine, SharedLogs};
 use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::disk::{self, Mount};
 
 struct Logs {
     dir: TempDir,
@@ -36,4 +43,69 @@ impl conformance::logs::Fixture for Logs {
 
 mod logs {
     eventlog::logs_suite!(super::Logs::new());
+}
+
+fn line(text: &str) -> NewLine {
+    let (at, channel, origin) = (chrono::DateTime::UNIX_EPOCH, Channel::Out, "build".to_owned());
+    NewLine { at, channel, origin, text: text.to_owned() }
+}
+
+/// The one segment of a log.
+fn segment(dir: &Path, log: LogName) -> PathBuf {
+    let mut files = std::fs::read_dir(dir.join("logs").join(log.to_string())).unwrap();
+    files.next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn a_line_that_was_half_written_is_taken_off_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = LogName::Build(DeploymentId(Uuid::now_v7()));
+    for half in ["{", r#"{"number":3,"at":"1970-01-01T00:00:00Z","channel":"out","origin":"b","te"#] {
+        let logs = FileLogs::open(dir.path(), LIMITS).unwrap();
+        let before = logs.last(log, 10).await.unwrap().len() as u64;
+        logs.append(log, vec![line("a"), line("b")]).await.unwrap();
+        drop(logs);
+        let path = segment(dir.path(), log);
+        std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(half.as_bytes()).unwrap();
+        let logs = FileLogs::open(dir.path(), LIMITS).unwrap();
+        let found = logs.read(log, 0, 10).await.unwrap();
+        assert_eq!(
+            found.iter().map(|line| line.number).collect::<Vec<_>>(),
+            (1..=before + 2).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_the_log_goes_on_when_there_is_room() {
+    if !disk::can_be_made() {
+        return;
+    }
+    let mount = Mount::tmpfs("size=300k");
+    let ballast = mount.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 200_000]).unwrap();
+    let log = LogName::Application(ServiceId(Uuid::now_v7()));
+    let limits = Limits { segment_bytes: 1_000_000, ..LIMITS };
+    let logs = FileLogs::open(mount.path(), limits).unwrap();
+    let mut kept = 0;
+    let error = loop {
+        match logs.append(log, vec![line(&"x".repeat(900))]).await {
+            Ok(()) => kept += 1,
+            Err(err) => break err,
+        }
+    };
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    assert_eq!(logs.last(log, 1).await.unwrap()[0].number, kept);
+    std::fs::remove_file(ballast).unwrap();
+    logs.append(log, vec![line("after")]).await.unwrap();
+    let found = logs.read(log, 0, 1000).await.unwrap();
+    assert_eq!((found.len() as u64, found.last().unwrap().text.as_str()), (kept + 1, "after"));
+}
+
+#[tokio::test]
+async fn a_second_store_on_one_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _held = FileLogs::open(dir.path(), LIMITS).unwrap();
+    let error = FileLogs::open(dir.path(), LIMITS).err().unwrap();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
 }

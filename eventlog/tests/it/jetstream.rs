@@ -1,5 +1,8 @@
 //! The adapters on JetStream, with one server and with three.
 
+mod connect;
+mod disaster;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

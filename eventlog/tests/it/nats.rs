@@ -1,5 +1,7 @@
 //! Where the NATS servers are that tests use, and what they may not leave there.
 
+pub(crate) mod server;
+
 use std::time::Duration;
 
 use eventlog::jetstream::Settings;

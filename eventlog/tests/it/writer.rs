@@ -89,11 +89,16 @@ impl Writer {
     pub(crate) fn stop(&self) -> Acknowledged {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        self.settled()
+    }
+
+    /// What it was acknowledged, when nothing comes any more.
+    pub(crate) fn settled(&self) -> Acknowledged {
         let mut before = u64::MAX;
         // What is in the pipe was acknowledged too.
         while before != self.count() {
             before = self.count();
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(100));
         }
         self.acknowledged.lock().unwrap().clone()
     }
