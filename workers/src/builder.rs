@@ -15,6 +15,8 @@ use crate::key::StepKey;
 use crate::output::Output;
 
 pub mod detect;
+#[cfg(feature = "testing")]
+pub mod fake;
 pub mod process;
 pub mod tools;
 pub(crate) mod tree;

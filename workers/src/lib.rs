@@ -8,6 +8,8 @@ pub mod builder;
 pub mod disk;
 pub mod fences;
 pub mod key;
+#[cfg(feature = "testing")]
+pub mod ledger;
 pub mod output;
 pub mod process;
 pub mod registry;

@@ -10,6 +10,8 @@ use domain::id::ServiceId;
 use crate::builder::BuildRequest;
 use crate::key::StepKey;
 
+#[cfg(feature = "testing")]
+pub mod fake;
 pub mod local;
 
 /// Something that could not be stored or found.

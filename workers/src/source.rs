@@ -11,6 +11,8 @@ use crate::key::StepKey;
 use crate::output::Output;
 
 pub mod archive;
+#[cfg(feature = "testing")]
+pub mod fake;
 pub mod git;
 mod sources;
 mod workspace;

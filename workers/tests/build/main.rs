@@ -5,6 +5,7 @@ extern crate switchback_workers as workers;
 mod archive;
 mod builder;
 mod detection;
+mod fakes;
 mod files;
 mod git;
 mod platform;
