@@ -51,7 +51,7 @@ static HISTORY: Table = Table {
         number("is_detail"),
         text("sentence"),
     ],
-    indexes: &["organization, position, version", "organization, service, position"],
+    indexes: &["organization, position, version"],
 };
 
 /// What an event changes: each event has a row.

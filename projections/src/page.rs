@@ -119,13 +119,6 @@ impl<T> Listed<T> {
 
 impl Cursor {
     fn encode(list: &str, key: &[Value]) -> String {
-        let key: Vec<_> = key
-            .iter()
-            .map(|value| match value {
-                Value::Text(text) => serde_json::Value::from(text.as_deref()),
-                Value::Number(number) => serde_json::Value::from(*number),
-            })
-            .collect();
         URL_SAFE_NO_PAD.encode(serde_json::json!([list, key]).to_string())
     }
 

@@ -163,7 +163,8 @@ pub struct Project {
 }
 
 const PROJECT: &str = "SELECT p.id, p.name, p.slug, p.created_at, p.position, \
-     (SELECT COUNT(*) FROM services s WHERE s.project = p.id AND s.deleted_at IS NULL) AS services \
+     (SELECT COUNT(*) FROM services s WHERE s.organization = p.organization AND s.project = p.id \
+     AND s.deleted_at IS NULL) AS services \
      FROM projects p WHERE p.organization = $1 AND p.deleted_at IS NULL";
 
 const ENVIRONMENT: &str = "SELECT e.id, e.project, e.name, e.created_at, \

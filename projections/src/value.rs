@@ -16,7 +16,7 @@ use domain::name::{EnvironmentName, ProjectName, ServiceName, VariableName};
 use domain::service::release::{InstanceId, ReleaseNumber};
 use domain::source::RevisionId;
 use domain::stream::{AggregateKind, Position, Version};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::table::Kind;
@@ -28,6 +28,16 @@ pub enum Value {
     Text(Option<Cow<'static, str>>),
     /// A number, or none.
     Number(Option<i64>),
+}
+
+/// As itself: text, number or null.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Number(number) => number.serialize(serializer),
+        }
+    }
 }
 
 impl Value {

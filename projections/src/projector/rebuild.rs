@@ -59,7 +59,8 @@ async fn prepare_one(
     let building = known.iter().find(|checkpoint| checkpoint.state == "building");
     let is_wanted = |checkpoint: &&&Checkpoint| checkpoint.version == projection.version;
     if let Some(live) = live.filter(is_wanted) {
-        if let Some(building) = building {
+        // A newer program may be at it in another process; what an older one left is nobody's.
+        if let Some(building) = building.filter(|building| building.version < projection.version) {
             throw_away(transaction, building).await?;
         }
         let (generation, position) = (live.generation, live.position);
@@ -137,13 +138,13 @@ impl Projector {
         Ok(live)
     }
 
-    /// The next page is read while one is written.
+    /// The next page is read while one is written: first the database is given work, then the log is asked.
     async fn build_to_the_end(&self, lines: &mut Vec<Line>) -> Result<(), ProjectorError> {
         let Some(from) = lines.iter().map(|line| line.position).min() else { return Ok(()) };
         let mut page = self.page(from).await?;
         while !page.commits.is_empty() && !lines.is_empty() {
             let write = async { apply::apply(&self.store, lines, &page.commits).await };
-            let (next, poisoned) = tokio::try_join!(self.page(page.reached), write)?;
+            let (poisoned, next) = tokio::try_join!(write, self.page(page.reached))?;
             self.stop(poisoned).await?;
             for line in lines.iter() {
                 self.board.built(line);
@@ -161,6 +162,11 @@ impl Projector {
 /// Swaps a projection in. Gives it back when what is live is ahead of it: another projector still writes
 /// that.
 async fn swap(store: &ReadStore, line: Line) -> Result<Result<Line, Line>, ProjectorError> {
+    let mut transaction = store.begin().await?;
+    for table in line.projection.tables {
+        transaction.analyze(&line.name_of(table)).await?;
+    }
+    transaction.commit().await?;
     loop {
         match try_swap(store, &line).await {
             Ok(Swap::Done) => return Ok(Ok(Line { is_building: false, ..line })),

@@ -120,15 +120,7 @@ impl Rows<'_> {
     }
 
     fn document(&self) -> String {
-        let rows = self.rows.iter().map(|row| {
-            let values = row.iter().map(|value| match value {
-                Value::Text(Some(text)) => serde_json::Value::from(text.as_ref()),
-                Value::Number(Some(number)) => serde_json::Value::from(*number),
-                Value::Text(None) | Value::Number(None) => serde_json::Value::Null,
-            });
-            serde_json::Value::Array(values.collect())
-        });
-        serde_json::Value::Array(rows.collect()).to_string()
+        serde_json::to_string(&self.rows).expect("rows are lists of texts, numbers and null")
     }
 
     fn arrays(&self) -> Vec<Array> {
