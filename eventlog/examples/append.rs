@@ -39,15 +39,22 @@ async fn run() -> Result<(), BoxError> {
     let (Some(place), Some(writers)) = (arguments.next(), arguments.next()) else {
         return Err("it takes a place and how many writers there are".into());
     };
-    let log: SharedLog = if place.starts_with("nats://") {
+    let writers: u32 = writers.parse()?;
+    if place.starts_with("nats://") {
         // Whoever starts us knows whether the server syncs.
         let settings = Settings { accept_loss_on_power_cut: true, ..Settings::new(&place) };
-        Arc::new(JetStreamLog::connect(&settings).await?)
-    } else {
-        Arc::new(SqliteLog::open(Path::new(&place)).await?)
-    };
+        return write_together(Arc::new(JetStreamLog::connect(&settings).await?), writers).await;
+    }
+    let log = Arc::new(SqliteLog::open(Path::new(&place)).await?);
+    tokio::select! {
+        ended = write_together(Arc::clone(&log) as SharedLog, writers) => ended,
+        reason = log.broken() => Err(format!("the log is broken: {reason}").into()),
+    }
+}
+
+async fn write_together(log: SharedLog, writers: u32) -> Result<(), BoxError> {
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..writers.parse()? {
+    for _ in 0..writers {
         tasks.spawn(write(Arc::clone(&log)));
     }
     while let Some(ended) = tasks.join_next().await {

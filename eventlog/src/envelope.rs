@@ -278,14 +278,16 @@ mod tests {
         Head { version: Version(4), position: Position(40), hash: Hash([0xab; 32]) }
     }
 
-    /// What is stored is never changed, so this text never changes either: if it has to, old logs cannot be read.
+    /// What is stored is never changed, so this text never changes either: if it has to, old logs cannot be
+    /// read.
     #[test]
     fn the_stored_form_is_what_it_was_when_it_was_first_released() {
         let stored = encode(&commit(), &expected()).unwrap();
         let text = concat!(
             r#"[{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000001","source":"urn:switchback","#,
             r#""type":"dev.switchback.claim.taken.v1","#,
-            r#""subject":"sb.evt.00000000-0000-0000-0000-000000000000.claim.00000000-0000-0000-0000-000000000008","#,
+            r#""subject":"sb.evt.00000000-0000-0000-0000-000000000000.claim."#,
+            r#"00000000-0000-0000-0000-000000000008","#,
             r#""time":"2026-01-01T00:00:00.123456789Z","#,
             r#""dataschema":"https://switchback.dev/schemas/events/claim.taken.v1.json","#,
             r#""datacontenttype":"application/json","sborg":"00000000-0000-0000-0000-000000000000","#,

@@ -124,8 +124,8 @@ pub enum ConnectError {
     /// A server answers before a write is on the disk.
     #[error(
         "NATS server {server} acknowledges before it syncs, so a power cut loses up to two minutes of \
-         history; set `jetstream {{ sync_interval: always }}`, or use three replicas, or accept the loss by a \
-         setting"
+         history; set `jetstream {{ sync_interval: always }}`, or use three replicas, or accept the loss by \
+         a setting"
     )]
     LosesOnPowerCut {
         /// The server's name.
@@ -134,14 +134,12 @@ pub enum ConnectError {
     /// Nobody would say whether the server answers before a write is on the disk.
     #[error(
         "it cannot be told whether NATS syncs before it acknowledges: name its monitoring endpoint, or let \
-         our account ask `$SYS.REQ.SERVER.PING.JSZ`, or use three replicas, or accept a loss on power cut by \
-         a setting"
+         our account ask `$SYS.REQ.SERVER.PING.JSZ`, or use three replicas, or accept a loss on power cut \
+         by a setting"
     )]
     NotProven,
     /// A stream is not configured as it has to be.
-    #[error(
-        "stream {stream} has {field} = {found}, it has to be {wanted}; somebody changed it, or another made it"
-    )]
+    #[error("stream {stream} has {field} = {found}, it has to be {wanted}; somebody else changed or made it")]
     Drifted {
         /// The stream.
         stream: String,

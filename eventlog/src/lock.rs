@@ -6,10 +6,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, getpid, test_kill_process};
 
 use crate::error::OpenError;
+
+/// A child that was just forked has our locks until it begins to run its program. So the lock of a process
+/// that is gone, or of our own from before, may be held a moment longer than its holder is there.
+const LINGERS: Duration = Duration::from_millis(25);
+const LINGERS_MAX: u32 = 20;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -25,15 +32,19 @@ impl FileLock {
         let mut options = OpenOptions::new();
         let mut file =
             options.read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                // Whoever holds it may not have written its number yet; the error is worth telling without.
-                let _ = file.read_to_string(&mut text);
-                return Err(OpenError::InUse { path: of.into(), pid: text.trim().parse().ok() });
+        let mut tries = 0;
+        while let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if errno != rustix::io::Errno::WOULDBLOCK {
+                return Err(unusable(errno.into()));
             }
-            Err(errno) => return Err(unusable(errno.into())),
+            let holder = holder(&mut file);
+            let is_other = holder.is_some_and(|pid| pid != getpid() && test_kill_process(pid).is_ok());
+            if is_other || tries == LINGERS_MAX {
+                let pid = holder.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+                return Err(OpenError::InUse { path: of.into(), pid });
+            }
+            tries += 1;
+            std::thread::sleep(LINGERS);
         }
         // Only for the words of the error above: a full disk does not keep a process from reading what it
         // has.
@@ -43,6 +54,13 @@ impl FileLock {
             .and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
+}
+
+/// Who says in the file that he holds it. Whoever does may not have written its number yet.
+fn holder(file: &mut File) -> Option<Pid> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    Pid::from_raw(text.trim().parse().ok()?)
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@ impl Append<'_> {
         let mut is_doubtful = false;
         let mut looks = 0;
         for attempt in 0_u32.. {
-            let wait = if is_doubtful { self.connection.settings.ride_out } else { CONNECTION_WAIT };
+            let left = self.connection.settings.ride_out.saturating_sub(begin.elapsed());
+            let wait = if is_doubtful { left } else { left.min(CONNECTION_WAIT) };
             if !self.connection.wait_until_up(wait).await {
                 let source = "there is no connection to NATS".into();
                 return Err(Failure { source, is_doubtful });

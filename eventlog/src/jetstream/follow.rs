@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::pull::{self, Stream as Messages};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::stream::Stream;
 use domain::stream::Position;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -45,8 +46,9 @@ struct Follower {
     is_over: bool,
 }
 
-/// A consumer that is sound so far.
+/// A consumer that is sound so far. The server is told when it is not needed any more.
 struct Source {
+    stream: Stream<()>,
     consumer: Consumer<pull::Config>,
     messages: Messages,
     /// The number that its next message has to have.
@@ -131,6 +133,16 @@ impl Follower {
     }
 }
 
+impl Drop for Source {
+    fn drop(&mut self) {
+        let (stream, name) = (self.stream.clone(), self.consumer.cached_info().name.clone());
+        // Without a runtime, and where it does not arrive, the server forgets the consumer by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { stream.delete_consumer(&name).await });
+        }
+    }
+}
+
 impl Source {
     /// Checks that none of the consumer's messages got lost on the way.
     fn stored(&mut self, message: &async_nats::jetstream::Message) -> Result<Stored, BoxError> {
@@ -163,5 +175,5 @@ async fn consume(log: &Shared, after: Position, filter: &Filter) -> Result<Sourc
         .expires(EXPIRES)
         .messages()
         .await?;
-    Ok(Source { consumer, messages, next: 1 })
+    Ok(Source { stream: log.stream.clone(), consumer, messages, next: 1 })
 }

@@ -181,15 +181,35 @@ pub(super) fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(CORRUPT | NOT_A_DATABASE))
 }
 
-/// Whether an error says that something was to be written and it is not known whether it was: then the file
-/// may hold it after a crash, though it is not seen now.
-pub(super) fn is_doubtful(error: &sqlx::Error) -> bool {
+/// What is known after a write has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing was written.
+    Nothing,
+    /// It may be found after a crash, though it is not seen now.
+    Perhaps,
+    /// As before; and the disk failed, so that nothing that is written from now on can be trusted.
+    Broken,
+}
+
+/// What an error of a write means for what was to be written.
+pub(super) fn after_failure(error: &sqlx::Error) -> Written {
     const IO_ERROR: i32 = 10;
-    primary_code(error).is_none_or(|code| code == IO_ERROR)
+    // The index of the write-ahead log, which is only a help, could not grow: the disk is full.
+    const INDEX_SIZE: i32 = IO_ERROR | 19 << 8;
+    const INDEX_MAP: i32 = IO_ERROR | 21 << 8;
+    match code(error) {
+        Some(INDEX_SIZE | INDEX_MAP) => Written::Perhaps,
+        Some(code) if code & 0xff != IO_ERROR => Written::Nothing,
+        Some(_) | None => Written::Broken,
+    }
 }
 
 /// The primary result code of `SQLite`; none when the error came from elsewhere.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    Some(code(error)? & 0xff)
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }

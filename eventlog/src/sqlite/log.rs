@@ -38,6 +38,7 @@ const READER_WAIT_LIMIT: Duration = Duration::from_secs(10);
 pub struct SqliteLog {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
+    broken: watch::Receiver<Option<String>>,
 }
 
 struct Shared {
@@ -60,9 +61,21 @@ impl SqliteLog {
             .connect_lazy_with(database.options.clone().pragma("query_only", "1"));
         let (grow, grown) = watch::channel(last);
         let (requests, received) = mpsc::channel(WAITING_MAX);
-        let writer = Writer::new(database.connection, database.lock, last, grow);
+        let (tell_broken, broken) = watch::channel(None);
+        let writer = Writer::new(database.connection, database.lock, last, grow, tell_broken);
         tokio::spawn(writer.run(received));
-        Ok(Self { shared: Arc::new(Shared { readers, grown }), requests })
+        Ok(Self { shared: Arc::new(Shared { readers, grown }), requests, broken })
+    }
+
+    /// Waits until the disk has failed: then the log answers every append with an error, and only a new
+    /// start, which looks at what is on the disk, can help. Answers why. Never over while the log is well.
+    pub async fn broken(&self) -> String {
+        let mut broken = self.broken.clone();
+        match broken.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The log was closed, and broke no more.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Writes what was asked for until now and closes the file. Appends and reads that come later fail.

@@ -20,7 +20,7 @@ use crate::commit::{Hash, Head};
 use crate::envelope::Encoded;
 use crate::error::{AppendError, BoxError};
 use crate::lock::FileLock;
-use crate::sqlite::database::is_doubtful;
+use crate::sqlite::database::{Written, after_failure};
 
 /// The most commits in one group.
 const GROUP_MAX: usize = 256;
@@ -61,6 +61,7 @@ pub(super) struct Writer {
     grow: watch::Sender<Position>,
     /// Why nothing is written any more.
     broken: Option<String>,
+    tell_broken: watch::Sender<Option<String>>,
     lock: FileLock,
 }
 
@@ -70,8 +71,10 @@ impl Writer {
         lock: FileLock,
         last: Position,
         grow: watch::Sender<Position>,
+        tell_broken: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { connection, last, ends: Bounded::new(STREAMS_MAX), grow, broken: None, lock }
+        let ends = Bounded::new(STREAMS_MAX);
+        Self { connection, last, ends, grow, broken: None, tell_broken, lock }
     }
 
     /// Writes until nobody can ask any more.
@@ -192,21 +195,21 @@ impl Writer {
     /// may be there after a crash all the same: then nothing more is written, because what follows would
     /// stand on it.
     async fn fail(&mut self, group: Group, source: sqlx::Error) {
-        let is_doubtful = is_doubtful(&source);
+        let written = after_failure(&source);
         let source = Arc::new(source);
-        if is_doubtful {
+        if written == Written::Broken {
             let reason = format!("the disk failed, and nothing is written since: {source}");
             error!(error = %source, "the event log stopped writing: {reason}; start the server again");
-            self.broken = Some(reason);
+            self.broken = Some(reason.clone());
+            self.tell_broken.send_replace(Some(reason));
         } else {
             warn!(error = %source, "a group of {} commits was not written", group.rows.len());
         }
         for (write, _) in group.rows.into_iter().chain(group.repeats) {
             let (stream, source) = (write.stream, Arc::clone(&source).into());
-            let error = if is_doubtful {
-                AppendError::Unknown { stream, source }
-            } else {
-                AppendError::Unavailable { stream, source }
+            let error = match written {
+                Written::Nothing => AppendError::Unavailable { stream, source },
+                Written::Perhaps | Written::Broken => AppendError::Unknown { stream, source },
             };
             answer(write, Err(error));
         }

@@ -1,6 +1,7 @@
 //! Which servers and streams are trusted.
 
 use eventlog::jetstream::{ConnectError, JetStreamLog, JetStreamQueue, Settings};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
@@ -57,7 +58,8 @@ async fn a_lone_server_may_say_itself_that_it_syncs() {
             }
         }";
         let text = format!(
-            "server_name: $NATS_NAME\nlisten: $NATS_LISTEN\njetstream {{ store_dir: $NATS_STORE\n{sync} }}\n{accounts}"
+            "server_name: $NATS_NAME\nlisten: $NATS_LISTEN\n\
+             jetstream {{ store_dir: $NATS_STORE\n{sync} }}\n{accounts}"
         );
         std::fs::write(&configuration, text).unwrap();
         let server = Server::with(&configuration, dir.path());
@@ -83,7 +85,8 @@ async fn a_server_that_is_too_old_is_refused() {
     let url = format!("nats://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let info = r#"{"server_name":"old","version":"2.12.3","max_payload":1048576,"headers":true,"jetstream":true}"#;
+            let info =
+                json!({ "server_name": "old", "version": "2.12.3", "max_payload": 1 << 20, "headers": true });
             let (reader, mut writer) = stream.split();
             writer.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
             let mut lines = BufReader::new(reader).lines();
