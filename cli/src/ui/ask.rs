@@ -73,9 +73,8 @@ async fn ask(question: String) -> io::Result<String> {
 }
 
 fn ask_and_wait(question: &str) -> io::Result<String> {
-    let mut err = io::stderr().lock();
-    err.write_all(question.as_bytes())?;
-    err.flush()?;
+    // The lock is not held while it waits: somebody else may have to say that it was interrupted.
+    io::stderr().lock().write_all(question.as_bytes())?;
     let mut answer = String::new();
     let read = io::stdin().lock().take(ANSWER_MAX as u64).read_line(&mut answer)?;
     if read == 0 {

@@ -125,8 +125,10 @@ fn a_stream_that_ends_too_early_is_opened_again() {
 #[test]
 fn a_failure_names_the_step_the_reason_and_what_the_application_said() {
     let fake = redeploying(&[event("status", None, &failed("verify"))]);
-    let at = "2026-10-05T14:00:01Z";
-    let line = |origin: &str, text: &str| json!({"number": 1, "at": at, "channel": "err", "origin": origin, "text": text});
+    let line = |origin: &str, text: &str| {
+        let at = "2026-10-05T14:00:01Z";
+        json!({"number": 1, "at": at, "channel": "err", "origin": origin, "text": text})
+    };
     let printed = json!([line("v6.0", "of the release before"), line("v7.0", "Error: no DATABASE_URL")]);
     fake.on(&format!("GET {SERVICE}/logs"), data(printed));
     let said = Person::at(&fake).runs(&REDEPLOY).failed(1);

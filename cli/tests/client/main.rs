@@ -13,4 +13,5 @@ mod retry;
 mod rollback;
 mod sources;
 mod target;
+mod terminal;
 mod variables;

@@ -185,8 +185,8 @@ fn events_are_read_page_by_page_to_the_end() {
     let event = |position: u64| {
         let event_type = "dev.switchback.project.created.v1";
         json!({"specversion": "1.0", "id": format!("e{position}"), "type": event_type,
-               "subject": "sb.evt.o1.project.p1", "time": "2026-10-05T14:00:00Z", "sbposition": position.to_string(),
-               "data": {"name": "shop"}})
+               "subject": "sb.evt.o1.project.p1", "time": "2026-10-05T14:00:00Z",
+               "sbposition": position.to_string(), "data": {"name": "shop"}})
     };
     fake.on("GET /events?from=4&limit=1000", page(json!([event(5)]), Some("5")));
     fake.on("GET /events?from=5&limit=1000", page(json!([event(6)]), None));

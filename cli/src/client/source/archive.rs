@@ -1,5 +1,5 @@
-//! A tar archive, compressed, in a file without a name: so that its size is known before it is sent, it can be
-//! sent again, and nothing is left of it whatever happens.
+//! A tar archive, compressed, in a file without a name: so that its size is known before it is sent, it can
+//! be sent again, and nothing is left of it whatever happens.
 
 use std::fs::File;
 use std::io::{self, Write};
