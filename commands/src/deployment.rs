@@ -95,6 +95,9 @@ impl Bus {
         // It has the turn and has not begun yet: begin it, as the saga is about to, so that it can be ended.
         let state = self.state::<Service>(of_service).await?;
         let active = state.active().ok_or_else(|| CommandError::rejected(&ServiceRejection::NotFound))?;
+        if active.past_end(deployment).is_some() {
+            return Err(CommandError::rejected(&Rejection::Over)); // It never began, and will not.
+        }
         let turn = active.turn.as_ref().filter(|turn| turn.deployment == deployment);
         let turn = turn.ok_or_else(|| CommandError::rejected(&Rejection::NotFound))?;
         let begin = DeploymentCommand::Begin { service, subject: turn.subject.clone() };

@@ -125,3 +125,26 @@ pub async fn all(store: &ReadStore) -> Result<(Vec<Route>, Position), QueryError
     );
     Ok((store.all(select).await?, position))
 }
+
+/// A hostname and the service that answers to it, whether or not it has something live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The hostname.
+    pub hostname: Hostname,
+    /// The service.
+    pub service: ServiceId,
+}
+
+impl FromRow for Name {
+    fn from_row(row: &Row) -> Result<Self, QueryError> {
+        Ok(Self { hostname: row.get("hostname")?, service: row.get("service")? })
+    }
+}
+
+/// All hostnames: what goes live next answers to one of them.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn hostnames(store: &ReadStore) -> Result<Vec<Name>, QueryError> {
+    store.all(Select::unscoped("SELECT hostname, service FROM routes ORDER BY hostname, service")).await
+}

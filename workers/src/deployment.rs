@@ -106,6 +106,9 @@ async fn undo_step(step: Step, in_hand: &InHand<'_>) -> Result<(), StepError> {
     let deployment = in_hand.job.deployment;
     match step {
         Step::Fetch | Step::Build => Ok(in_hand.context.builder.clean(deployment).await?),
+        Step::RollOut if activate::is_live(in_hand).await? => {
+            Err(StepError::permanent("is_live", "the release has the traffic, so what it runs stays"))
+        }
         Step::Prepare | Step::RollOut => Ok(in_hand.context.runtime.clean(deployment).await?),
         Step::Detect | Step::Push | Step::Cut | Step::Verify | Step::Activate | Step::Retire => Ok(()),
     }

@@ -4,17 +4,19 @@
 mod wanted;
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use commands::error::CommandError;
 use commands::request::Request;
 use domain::context::Actor;
+use domain::deployment::step::Step;
 use domain::deployment::{Deployment, Why};
 use domain::id::{DeploymentId, ServiceId};
 use domain::service::release::{Instance, InstanceId};
 use domain::service::{Command, Service};
-use domain::stream::StreamId;
+use domain::stream::{StreamId, Version};
 use eventlog::crash_point;
 use eventlog::error::ReadError;
 use tokio::sync::broadcast::error::RecvError;
@@ -141,28 +143,48 @@ impl Reconciler {
         }
     }
 
-    /// Starts what is missing of a service, and says where it is when that has changed.
+    /// Starts what is missing of a service, and says where its instances are when that has changed. What does not run is
+    /// taken out of the traffic before it is started again: its address may be somebody else's by now.
     async fn keep_running(&mut self, wanted: &Wanted) -> Result<(), ReconcileError> {
-        let mut instances = wanted.instances.clone();
-        for instance in &mut instances {
-            match self.context.runtime.state(instance.id).await? {
+        let state = self.context.bus.state_at_least::<Service>(wanted.stream(), Version::ZERO).await?;
+        let Some(live) = state.active().and_then(|active| active.live.as_ref()) else { return Ok(()) };
+        let (mut running, mut missing) = (vec![], vec![]);
+        for ordinal in 0..live.specification.replicas {
+            let id = InstanceId { deployment: wanted.deployment, ordinal };
+            match self.context.runtime.state(id).await? {
                 InstanceState::Running { address, .. } => {
-                    instance.address = address;
-                    self.forget_stable(instance.id);
+                    running.push(Instance { id, address });
+                    self.forget_stable(id);
                 }
-                InstanceState::Exited { .. } | InstanceState::Absent => {
-                    if self.may_restart(instance.id) {
-                        *instance = self.restart(wanted, *instance).await?;
-                    }
-                }
+                InstanceState::Exited { .. } | InstanceState::Absent => missing.push(id),
             }
         }
-        if instances != wanted.instances {
-            crash_point!("reconcile.before_record");
-            let command = Command::MoveInstances { release: wanted.release, instances };
-            let request = Request::new(Actor::reconciler());
-            self.context.bus.dispatch::<Service>(&request, wanted.stream(), command).await?;
+        self.record(wanted, &live.instances, &running).await?;
+        let recorded = running.clone();
+        for id in missing {
+            if self.may_restart(id) {
+                let before = wanted.instances.iter().find(|instance| instance.id == id);
+                running.extend(self.restart(wanted, id, before.map(|instance| instance.address)).await?);
+            }
         }
+        running.sort_by_key(|instance| instance.id);
+        crash_point!("reconcile.before_record");
+        self.record(wanted, &recorded, &running).await
+    }
+
+    /// Says where the instances of a release are, when that is not what was said last.
+    async fn record(
+        &self,
+        wanted: &Wanted,
+        said: &[Instance],
+        instances: &[Instance],
+    ) -> Result<(), ReconcileError> {
+        if said == instances {
+            return Ok(());
+        }
+        let command = Command::MoveInstances { release: wanted.release, instances: instances.to_vec() };
+        let request = Request::new(Actor::reconciler());
+        self.context.bus.dispatch::<Service>(&request, wanted.stream(), command).await?;
         Ok(())
     }
 
@@ -188,27 +210,31 @@ impl Reconciler {
         }
     }
 
-    async fn restart(&self, wanted: &Wanted, instance: Instance) -> Result<Instance, ReconcileError> {
+    async fn restart(
+        &self,
+        wanted: &Wanted,
+        id: InstanceId,
+        before: Option<SocketAddr>,
+    ) -> Result<Option<Instance>, ReconcileError> {
         let state = self.context.bus.state::<Service>(wanted.stream()).await?;
-        let Some(active) = state.active() else { return Ok(instance) };
+        let Some(active) = state.active() else { return Ok(None) };
         let Some(live) = active.live.as_ref().filter(|live| live.number == wanted.release) else {
-            return Ok(instance); // Replaced in the meantime.
+            return Ok(None); // Replaced in the meantime.
         };
         let deployment = StreamId::deployment(wanted.organization, wanted.deployment);
         let deployment = self.context.bus.state::<Deployment>(deployment).await?;
         let fence = deployment.facts().map(|facts| facts.fence).unwrap_or_default();
-        let key =
-            StepKey { deployment: wanted.deployment, step: domain::deployment::step::Step::RollOut, fence };
+        let key = StepKey { deployment: wanted.deployment, step: Step::RollOut, fence };
         let plan = StartPlan {
             service: wanted.stream(),
             active,
             number: live.number,
             specification: &live.specification,
         };
-        let started = start(&self.context, key, instance.id, Some(instance.address), &plan).await?;
+        let started = start(&self.context, key, id, before, &plan).await?;
         crash_point!("reconcile.after_start");
-        info!(instance.id = %instance.id, "instance {} of {} is started again", instance.id, live.number);
-        Ok(started)
+        info!(instance.id = %id, "instance {id} of {} is started again", live.number);
+        Ok(Some(started))
     }
 
     /// Stops instances that no release wants and no deployment has in hand.

@@ -9,7 +9,7 @@ mod cancel;
 use std::time::Duration;
 
 use commands::error::CommandError;
-use domain::deployment::step::{Failure, Fence, Lane, Output as Found};
+use domain::deployment::step::{Failure, Fence, Lane, Output as Found, Step};
 use domain::deployment::{Command, Deployment, Event, Task, Work};
 use domain::event::Event as AnyEvent;
 use domain::saga::Effect;
@@ -189,7 +189,9 @@ async fn bounded(
         Ok(Err(error)) => info!(error = &error as &dyn std::error::Error, "the step was stopped"),
         Err(_) => warn!("the step did not stop within {} s", STOP_LIMIT.as_secs()),
     }
-    Err(StepError::permanent(code, message))
+    // Whether the traffic has moved must be found out, however long it takes.
+    let permanent = key.step != Step::Activate;
+    Err(StepError { code, message, permanent, source: None })
 }
 
 /// Keeps the lease for as long as it is polled; ends when it cannot.

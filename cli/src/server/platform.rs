@@ -16,6 +16,7 @@ use gateway::route::{RouteFollower, ServiceRoutes};
 use projections::projection::ALL;
 use projections::projector::Projector;
 use projections::route::{self, Route};
+use projections::store::QueryError;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +83,7 @@ impl Platform {
         ];
         let traffic = Arc::new(EdgeTraffic::new(Arc::clone(&edge), current));
         let context = ports.context(args, bus.clone(), &engines, traffic);
-        let working = start_work(&context, wanted(&routes), position, &work);
+        let working = start_work(&context, wanted(&routes.routes), position, &work);
         let app = App {
             bus,
             reads: engines.reads.clone(),
@@ -142,25 +143,38 @@ fn start_work(
     ]
 }
 
+/// What the read model says of routes.
+#[derive(Default)]
+struct Known {
+    hostnames: Vec<route::Name>,
+    routes: Vec<Route>,
+}
+
 /// The routes that the read model has. When it cannot be read, the log is read from its first position instead.
-async fn known_routes(engines: &Engines) -> (Vec<Route>, Position) {
-    match route::all(&engines.reads).await {
+async fn known_routes(engines: &Engines) -> (Known, Position) {
+    let read = async {
+        // The position first: what is read after it may be ahead of it, and is then applied again, which changes nothing.
+        let (routes, position) = route::all(&engines.reads).await?;
+        Ok::<_, QueryError>((Known { hostnames: route::hostnames(&engines.reads).await?, routes }, position))
+    };
+    match read.await {
         Ok(known) => known,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "routes are read from the log itself");
-            (vec![], Position::ZERO)
+            (Known::default(), Position::ZERO)
         }
     }
 }
 
-fn by_service(routes: &[Route]) -> HashMap<ServiceId, ServiceRoutes> {
+fn by_service(known: &Known) -> HashMap<ServiceId, ServiceRoutes> {
     let mut services: HashMap<ServiceId, ServiceRoutes> = HashMap::new();
-    for route in routes {
-        let known = services.entry(route.service).or_insert_with(|| ServiceRoutes {
-            hostnames: BTreeSet::new(),
-            live: Some((route.release, route.instances.clone())),
-        });
-        known.hostnames.insert(route.hostname.clone());
+    for name in &known.hostnames {
+        services.entry(name.service).or_default().hostnames.insert(name.hostname.clone());
+    }
+    for route in &known.routes {
+        // What ran when this was recorded ended with the platform, and its ports may be somebody else's by now: requests
+        // wait until the reconciler says where the instances are.
+        services.entry(route.service).or_default().live = Some((route.release, vec![]));
     }
     services
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::deployment::step::Output;
-use domain::plan::Health;
 use domain::service::release::Instance;
 use tokio::time::Instant;
 
 use super::health::{Answer, ask};
+use super::roll_out::StartPlan;
 use super::{InHand, roll_out};
-use crate::runtime::{InstanceState, Runtime};
+use crate::runtime::InstanceState;
 use crate::step::StepError;
 
 /// How long between two looks.
@@ -22,34 +22,52 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`StepError`]: `instance_exited`, `wrong_port`, `never_listened`, `unhealthy`.
 pub async fn verify(step: &InHand<'_>) -> Result<Output, StepError> {
-    let active = step.active().await?;
-    let (_, specification) = roll_out::cut_release(step, &active)?;
-    let health = &specification.build.plan.run.health;
-    for instance in &step.facts.instances {
-        let limit = Duration::from_millis(health.timeout_ms);
-        until_healthy(&*step.context.runtime, instance, health, limit).await?;
-    }
+    healthy_instances(step).await?;
     step.output.say("healthy").await;
     Ok(Output::Verify {})
 }
 
+/// The instances of the release, each seen to work, and where they are now. One that is not there at all, because it
+/// ended with the platform, is started again; one that ended by itself is not.
+///
+/// # Errors
+/// As [`verify`].
+pub(super) async fn healthy_instances(step: &InHand<'_>) -> Result<Vec<Instance>, StepError> {
+    let active = step.active().await?;
+    let (number, specification) = roll_out::cut_release(step, &active)?;
+    let plan = StartPlan { service: step.service_stream(), active: &active, number, specification };
+    let mut healthy = vec![];
+    for instance in &step.facts.instances {
+        healthy.push(until_healthy(step, *instance, &plan).await?);
+    }
+    Ok(healthy)
+}
+
 async fn until_healthy(
-    runtime: &dyn Runtime,
-    instance: &Instance,
-    health: &Health,
-    limit: Duration,
-) -> Result<(), StepError> {
+    step: &InHand<'_>,
+    mut instance: Instance,
+    plan: &StartPlan<'_>,
+) -> Result<Instance, StepError> {
+    let (context, health) = (step.context, &plan.specification.build.plan.run.health);
+    let limit = Duration::from_millis(health.timeout_ms);
     let deadline = Instant::now() + limit;
     let mut pause = PAUSE;
     loop {
-        let listening = match runtime.state(instance.id).await? {
-            InstanceState::Running { listening, .. } => listening,
+        let listening = match context.runtime.state(instance.id).await? {
+            InstanceState::Running { address, listening } => {
+                instance.address = address;
+                listening
+            }
             InstanceState::Exited { exit } => return Err(exited(&exit)),
-            InstanceState::Absent => return Err(exited("and left nothing")),
+            InstanceState::Absent => {
+                let at = Some(instance.address);
+                instance = roll_out::start(context, step.key, instance.id, at, plan).await?;
+                continue;
+            }
         };
         let answer = ask(instance.address, health).await;
         if answer == Answer::Healthy {
-            return Ok(());
+            return Ok(instance);
         }
         if Instant::now() >= deadline {
             return Err(never(&answer, instance.address.port(), &listening, limit));

@@ -21,7 +21,7 @@ pub struct Wanted {
     pub release: ReleaseNumber,
     /// The deployment that brought it.
     pub deployment: DeploymentId,
-    /// Its instances.
+    /// Where those of its instances are that ran when it was last recorded.
     pub instances: Vec<Instance>,
 }
 
@@ -70,8 +70,7 @@ impl WantedServices {
 
     /// The live release that an instance belongs to.
     pub(super) fn of(&self, id: InstanceId) -> Option<Wanted> {
-        let has_it = |wanted: &&Wanted| wanted.instances.iter().any(|instance| instance.id == id);
-        self.live.values().find(has_it).cloned()
+        self.live.values().find(|wanted| wanted.deployment == id.deployment).cloned()
     }
 
     pub(super) fn organization_of(&self, deployment: DeploymentId) -> Option<OrganizationId> {
