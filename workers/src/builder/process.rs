@@ -210,8 +210,10 @@ impl Builder for ProcessBuilder {
         let data = self.settings.data.clone();
         let directory = self.settings.builds().join(deployment.to_string());
         let removing = move || {
-            let files = directory.join("app");
-            if LocalRegistry::holds(&data, &files) { Ok(()) } else { disk::remove(&directory) }
+            if !LocalRegistry::holds(&data, &directory.join("app")) {
+                return disk::remove(&directory);
+            }
+            places::clear(&directory)
         };
         on_a_thread("remove what a build left", removing).await?;
         self.fences.forget(deployment);

@@ -59,6 +59,9 @@ impl ArchiveSource {
             |fenced| error("source_failed", "the files could not be unpacked", Some(Box::new(fenced) as _));
         self.fences.enter(key).map_err(fenced)?;
         let workspace = Workspace::new(into, key);
+        let cannot =
+            |source| error("source_failed", "the directory cannot be used", Some(Box::new(source) as _));
+        workspace.clear().await.map_err(cannot)?;
         let result = self.bring(digest, workspace.part(), output, cancel).await;
         let result = result.and_then(|()| self.fences.enter(key).map_err(fenced));
         if result.is_err() {

@@ -80,6 +80,8 @@ impl GitSource {
         self.end(&name).await;
         let workspace = Workspace::new(into, key);
         let wanted = Wanted::of(reference, pinned);
+        let cleared = workspace.clear().await;
+        cleared.map_err(|error| failure::failed("take away what is left", Some(Box::new(error))))?;
         let bringing = self.bring(&name, url, wanted, workspace.part(), output);
         let result = tokio::select! {
             result = bringing => result,

@@ -20,6 +20,23 @@ impl Workspace {
         Self { part: into.with_extension(format!("part-{}", key.fence.0)), into: into.to_owned() }
     }
 
+    /// Takes away what earlier workers were filling when they were killed.
+    pub(super) async fn clear(&self) -> io::Result<()> {
+        let (own, into) = (self.part.clone(), self.into.clone());
+        on_a_thread(move || {
+            let (Some(parent), Some(name)) = (into.parent(), into.file_name()) else { return Ok(()) };
+            let begin = format!("{}.part-", name.to_string_lossy());
+            for entry in std::fs::read_dir(parent).into_iter().flatten() {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(&begin) && entry.path() != own {
+                    disk::remove(&entry.path())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Where the files go for now.
     pub(super) fn part(&self) -> &Path {
         &self.part

@@ -33,6 +33,16 @@ const ENTRIES: [&str; 12] = [
     "src/index.mjs",
 ];
 
+/// Files of workspaces, in which no package is the one to run.
+const WORKSPACES: [&str; 4] = ["pnpm-workspace.yaml", "turbo.json", "nx.json", "lerna.json"];
+
+/// Why nothing is started there.
+const WORKSPACE: &str = "package.json is that of several packages: name the directory of the one to run by \
+                         `root` under [service]";
+/// Why nothing is started where there is nothing to start.
+const NOTHING: &str = "package.json has no `start` script and no `main` that is there, and there is no \
+                       server.js, index.js or app.js; add a `start` script";
+
 pub(super) fn look(look: &Look) -> Option<Found> {
     let package = Package::parse(&look.tree.text("package.json")?)?;
     let packager = Packager::choose(look, &package);
@@ -74,13 +84,11 @@ fn start(look: &Look, package: &Package, built: bool) -> Result<Begin, String> {
     if let Some(entry) = main.or_else(|| look.tree.first(&ENTRIES)) {
         return Ok(Begin::Command(format!("node {}", quote(entry))));
     }
-    match site::directory(look) {
-        Some(directory) => Ok(Begin::Static(directory.into())),
-        None if built => Ok(Begin::Static("dist".into())),
-        None => {
-            Err("package.json has no `start` script and no `main` that is there, and there is no server.js, \
-                     index.js or app.js; add a `start` script"
-                .into())
-        }
+    if let Some(directory) = site::directory(look) {
+        return Ok(Begin::Static(directory.into()));
     }
+    if package.is_workspace || look.tree.first(&WORKSPACES).is_some() {
+        return Err(WORKSPACE.into());
+    }
+    if built { Ok(Begin::Static("dist".into())) } else { Err(NOTHING.into()) }
 }

@@ -12,6 +12,9 @@ use crate::builder::process::settings::Settings;
 use crate::builder::process::{caches, configuration};
 use crate::disk;
 
+const HOME: &str = "home";
+const TEMPORARY: &str = "tmp";
+
 /// Where everything of a build is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places {
@@ -36,8 +39,8 @@ impl Places {
             } else {
                 request.directory.join(&plan.root)
             },
-            home: deployment.join("home"),
-            temporary: deployment.join("tmp"),
+            home: deployment.join(HOME),
+            temporary: deployment.join(TEMPORARY),
             cache: settings.caches().join(request.service.to_string()),
             deployment,
         }
@@ -58,9 +61,14 @@ impl Places {
 
     /// Removes what nobody needs any more.
     pub(super) fn clear(&self) -> io::Result<()> {
-        disk::remove(&self.home)?;
-        disk::remove(&self.temporary)
+        clear(&self.deployment)
     }
+}
+
+/// Removes what a deployment has besides its files.
+pub(super) fn clear(deployment: &Path) -> io::Result<()> {
+    disk::remove(&deployment.join(HOME))?;
+    disk::remove(&deployment.join(TEMPORARY))
 }
 
 /// A directory that only the platform's user may look into.

@@ -2,18 +2,23 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::digest::Digest;
 use eventlog::error::BoxError;
 use futures::{Stream, StreamExt};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::disk::{self, DiskFull, Reserve, Size};
 
 /// What a gzip file begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What the name of an upload begins with that is not whole yet.
+const PART: &str = ".part-";
+/// An upload that nobody has written to for so long is broken off.
+const BROKEN_AFTER: Duration = Duration::from_hours(1);
 
 /// Keeps uploads.
 #[derive(Clone, Debug)]
@@ -65,7 +70,23 @@ impl UploadStore {
     /// In `<data>/uploads`, each with `bytes_max` bytes at most.
     #[must_use]
     pub fn new(data: &Path, bytes_max: u64, reserve: Reserve) -> Self {
-        Self { directory: data.join("uploads"), bytes_max, reserve }
+        let store = Self { directory: data.join("uploads"), bytes_max, reserve };
+        store.forget_broken();
+        store
+    }
+
+    /// Removes what uploads left that a kill broke off.
+    fn forget_broken(&self) {
+        let is_old = |path: &Path| {
+            let age = std::fs::metadata(path).and_then(|file| file.modified()).map(|at| at.elapsed());
+            matches!(age, Ok(Ok(age)) if age > BROKEN_AFTER)
+        };
+        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(PART) && is_old(&entry.path()) {
+                // One that stays is tried again at the next start.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Takes an upload in, and answers with its digest when it is safe on the disk. The same bytes are kept
@@ -79,7 +100,8 @@ impl UploadStore {
     ) -> Result<Digest, UploadError> {
         self.reserve.check(&self.directory)?;
         std::fs::create_dir_all(&self.directory).map_err(UploadError::Store)?;
-        let mut file = NamedTempFile::new_in(&self.directory).map_err(UploadError::Store)?;
+        let mut file =
+            tempfile::Builder::new().prefix(PART).tempfile_in(&self.directory).map_err(UploadError::Store)?;
         let (mut hash, mut length, mut begin) = (Sha256::new(), 0_u64, Vec::with_capacity(GZIP.len()));
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| UploadError::Interrupted(error.into()))?;

@@ -26,6 +26,11 @@ fn each_refusal_has_its_code_and_says_what_to_do() {
             "start_not_found",
             &["Node.js was found by package.json", "`start` script"],
         ),
+        (
+            &[("package.json", r#"{"scripts": {"build": "b"}, "workspaces": ["a"]}"#)],
+            "start_not_found",
+            &["several packages", "`root` under [service]"],
+        ),
         (&[("go.mod", "module x")], "start_not_found", &["package main"]),
         (&[("requirements.txt", "x")], "start_not_found", &["app = Flask(…)"]),
         (

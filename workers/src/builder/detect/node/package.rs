@@ -13,6 +13,8 @@ pub(super) struct Package {
     pub(super) main: Option<String>,
     /// `packageManager`, such as `pnpm@9.1.0`, without a checksum.
     pub(super) manager: Option<(String, String)>,
+    /// Whether it gathers several packages.
+    pub(super) is_workspace: bool,
     /// `engines.node`.
     pub(super) engine: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Package {
             dependencies: dependencies.map(|(name, _)| name.clone()).collect(),
             main: text_of(file, "main").map(|main| main.trim_start_matches("./").to_owned()),
             manager: text_of(file, "packageManager").and_then(manager),
+            is_workspace: file.contains_key("workspaces"),
             engine: object(file, "engines")
                 .find(|(name, _)| *name == "node")
                 .and_then(|(_, range)| range.as_str())
