@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::args::{Arguments, Command, Global, Up};
 use crate::client::failure::{Exit, Failure};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(up: Up, global: &Global) -> ExitCode {
+    raise_open_files();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(Box::pin(server::up(up, global))),
         Err(error) => no_runtime(&error),
@@ -90,4 +92,12 @@ fn completions(shell: Shell, global: &Global) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::from(error).report(&ui),
     }
+}
+
+/// Every connection and every program that runs takes some; the soft limit is often made for interactive shells.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What cannot be raised stays as it is.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

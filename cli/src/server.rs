@@ -128,11 +128,14 @@ fn ready(ui: &Ui, began: Instant, home: &Home, server: &Url, edge: SocketAddr) -
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, UpError> {
     TcpListener::bind(address).await.map_err(|source| {
-        let reason = match source.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there",
-            io::ErrorKind::PermissionDenied => "this user may not use that port",
-            io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
-            _ => "it cannot be used",
+        let reason = if source.kind() == io::ErrorKind::AddrInUse {
+            "another program listens there"
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            "this user may not use that port"
+        } else if source.kind() == io::ErrorKind::AddrNotAvailable {
+            "this machine does not have that address"
+        } else {
+            "it cannot be used"
         };
         UpError::Listen { address, flag, reason, source }
     })

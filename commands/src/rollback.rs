@@ -52,7 +52,25 @@ impl Bus {
         let deployment = DeploymentId(request.fresh_id("deployment"));
         let command = Command::RollBack { deployment, to, then: Box::new(then) };
         let outcome = self.dispatch::<Service>(request, stream, command).await?;
+        self.stop_what_is_on_its_way(request, stream, deployment).await?;
         Ok((deployment, plan, outcome))
+    }
+
+    /// Whoever wants an earlier release back does not want the one that is on its way.
+    async fn stop_what_is_on_its_way(
+        &self,
+        request: &Request,
+        service: StreamId,
+        rollback: DeploymentId,
+    ) -> Result<(), CommandError> {
+        let state = self.state::<Service>(service).await?;
+        let turn = state.active().and_then(|active| active.turn.as_ref());
+        let Some(turn) = turn.filter(|turn| turn.deployment != rollback) else { return Ok(()) };
+        let organization = service.organization;
+        match self.cancel(request, organization, ServiceId(service.id), turn.deployment).await {
+            Ok(_) | Err(CommandError::Rejected { .. }) => Ok(()), // It is over, or live already: then it is rolled back.
+            Err(error) => Err(error),
+        }
     }
 
     async fn replay_to(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(crate) const POSITION: HeaderName = HeaderName::from_static("switchback-position");
 
 /// An answer with data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: StatusCode,
     data: Value,
@@ -37,6 +37,12 @@ impl Answer {
         Self::new(StatusCode::CREATED, data).at(position)
     }
 
+    /// Something that was made beside the log.
+    #[must_use]
+    pub(crate) fn made(data: &impl Serialize) -> Self {
+        Self::new(StatusCode::CREATED, data)
+    }
+
     /// Something that was begun, and goes on.
     #[must_use]
     pub(crate) fn accepted(data: &impl Serialize, position: Position) -> Self {
@@ -58,19 +64,26 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
+impl Answer {
+    /// The answer, once it is known how far the read models are that it was read from.
+    pub(crate) fn complete(self, reached: Position) -> Response {
+        let position = self.position.unwrap_or(reached);
         let mut meta = serde_json::Map::new();
-        if let Some(position) = self.position {
-            meta.insert("position".into(), json!(position));
-        }
+        meta.insert("position".into(), json!(position));
         if let Some((next, limit)) = self.page {
             meta.insert("pagination".into(), json!({ "next": next, "limit": limit }));
         }
         let mut response = (self.status, Json(json!({ "data": self.data, "meta": meta }))).into_response();
-        if let Some(position) = self.position {
-            response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
-        }
+        response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
+        response
+    }
+}
+
+/// The answer is completed by [`crate::router`], which knows the position.
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }

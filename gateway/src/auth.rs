@@ -39,7 +39,11 @@ pub(crate) async fn me(State(app): State<App>, caller: Caller) -> Result<Answer,
 pub(crate) async fn tokens(State(app): State<App>, caller: Caller) -> Result<Answer, ApiError> {
     caller.may(Action::Read)?;
     let listed = user::tokens(&app.reads, caller.organization(), caller.0.user).await?;
-    Ok(Answer::ok(&listed))
+    let working = listed.iter().filter(|token| token.revoked_at.is_none());
+    let views: Vec<_> = working
+        .map(|token| json!({ "id": token.id, "name": token.name, "created_at": token.issued_at }))
+        .collect();
+    Ok(Answer::ok(&views))
 }
 
 /// Gives out a token. It is shown here and never again.

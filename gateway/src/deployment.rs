@@ -1,8 +1,11 @@
 //! Deployments: asked for, shown, cancelled.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use commands::bus::Outcome;
 use commands::policy::Action;
+use domain::id::DeploymentId;
 use domain::service::release::ReleaseNumber;
 use domain::source::{Revision, Source};
 use eventlog::logs::LogName;
@@ -118,6 +121,27 @@ impl App {
     }
 }
 
+impl App {
+    /// The answer to a change of configuration: the deployment that carries it out, when one does.
+    pub(crate) async fn carried_out(
+        &self,
+        caller: &Caller,
+        deployment: Option<DeploymentId>,
+        outcome: &Outcome,
+    ) -> Result<Answer, ApiError> {
+        let view = match deployment {
+            Some(id) => {
+                self.reached(outcome.position).await?;
+                let found = self.deployment(caller.organization(), &id.to_string()).await?;
+                Some(self.deployment_view(&found, caller).await?)
+            }
+            None => None,
+        };
+        let answer = json!({ "deployment": view, "changed": outcome.changed });
+        Ok(Answer::accepted(&answer, outcome.position))
+    }
+}
+
 pub(crate) fn trigger_words(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Deploy => "deploy".into(),
@@ -214,11 +238,12 @@ pub(crate) async fn log(
     caller: Caller,
     At(id): At<String>,
     Params(params): Params<LogParams>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.may(Action::Read)?;
     let deployment = app.deployment(caller.organization(), &id).await?;
     if params.follow {
-        let after = params.after.unwrap_or(0);
+        let after = logs::last_event_id(&headers).or(params.after).unwrap_or(0);
         return Ok(logs::follow_deployment(app, caller, deployment, after).into_response());
     }
     Ok(logs::read(&app, LogName::Build(deployment.id), &params).await?.into_response())

@@ -16,7 +16,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tracing::{Instrument, error, info, info_span};
 use uuid::Uuid;
 
-use crate::answer::POSITION;
+use crate::answer::{Answer, POSITION};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::{
@@ -56,7 +56,7 @@ pub fn api(app: App) -> Router {
             post(source::upload),
         )
         .route("/events/stream", get(events::stream));
-    let v1 = limited.merge(unlimited).layer(from_fn_with_state(app.clone(), wait_for_position));
+    let v1 = limited.merge(unlimited).layer(from_fn_with_state(app.clone(), at_position));
     Router::new()
         .nest("/api/v1", v1)
         .route("/health", get(health::health))
@@ -110,18 +110,20 @@ async fn limit(request: Request, next: Next) -> Response {
     }
 }
 
-/// Who says which position they have seen is answered from read models that have it too.
-async fn wait_for_position(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+/// Who says which position they have seen is answered from read models that have it too; every answer says how far
+/// those were that it was read from.
+async fn at_position(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
     if let Some(value) = request.headers().get(POSITION) {
         let invalid = || ApiError::parameter("Switchback-Position", "a position is a whole number");
         let position = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(invalid)?;
         app.reached(Position(position)).await?;
     }
-    Ok(next.run(request).await)
+    let reached = app.watermark.reached().await;
+    let mut response = next.run(request).await;
+    Ok(match response.extensions_mut().remove::<Answer>() {
+        Some(answer) => answer.complete(reached),
+        None => response,
+    })
 }
 
 /// Gives every request an id, completes failures with it, adds the headers that every answer has, and says in the log

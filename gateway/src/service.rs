@@ -148,8 +148,7 @@ pub(crate) async fn scale(
     let organization = given.caller.organization();
     let service = app.service(organization, &path).await?;
     let (deployment, outcome) = app.bus.scale(&given.request, organization, service.id, replicas).await?;
-    let answer = json!({ "deployment": deployment, "changed": outcome.changed });
-    Ok(Answer::accepted(&answer, outcome.position))
+    app.carried_out(&given.caller, deployment, &outcome).await
 }
 
 /// Says how everything in an environment is.

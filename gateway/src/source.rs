@@ -1,16 +1,14 @@
 //! Uploaded sources: an archive that a deployment can then name by its digest.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
 use commands::policy::Action;
 use futures::StreamExt;
 use serde_json::json;
 
 use crate::actor::Caller;
+use crate::answer::Answer;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::params::At;
@@ -23,7 +21,7 @@ pub(crate) async fn upload(
     At(path): At<OnService>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, ApiError> {
+) -> Result<Answer, ApiError> {
     caller.may(Action::Deploy)?;
     app.service(caller.organization(), &path).await?;
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -32,5 +30,5 @@ pub(crate) async fn upload(
     }
     let digest = app.uploads.receive(body.into_data_stream().boxed()).await?;
     // Nothing is in the log yet: the deployment that names it will be.
-    Ok((StatusCode::CREATED, Json(json!({ "data": { "digest": digest }, "meta": {} }))).into_response())
+    Ok(Answer::made(&json!({ "digest": digest })))
 }

@@ -100,6 +100,5 @@ pub(crate) async fn change(
     let change = VariableChange { set, unset, deploy: given.body.deploy };
     let (deployment, outcome) =
         app.bus.change_variables(&given.request, organization, service.id, change).await?;
-    let answer = json!({ "deployment": deployment, "changed": outcome.changed });
-    Ok(Answer::accepted(&answer, outcome.position))
+    app.carried_out(&given.caller, deployment, &outcome).await
 }

@@ -1,5 +1,6 @@
 //! What workers work with: the bus, the queue, the ports and the settings.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::traffic::SharedTraffic;
 pub struct Settings {
     /// Where builds take place: `<builds>/<deployment>/app`.
     pub builds: PathBuf,
-    /// How long a build may take.
-    pub build_limit: Duration,
+    /// How long steps may take, where that is not [`Step::limit`].
+    pub limits: BTreeMap<Step, Duration>,
     /// How many pieces of work of the build lane are done at once.
     pub builds_max: usize,
     /// How many of the other lane.
@@ -36,7 +37,7 @@ impl Settings {
     pub fn new(builds: PathBuf) -> Self {
         Self {
             builds,
-            build_limit: Step::Build.limit(),
+            limits: BTreeMap::new(),
             builds_max: 2,
             rollouts_max: 64,
             lease: Duration::from_secs(30),
@@ -45,19 +46,8 @@ impl Settings {
 
     /// How long a step may take.
     #[must_use]
-    pub const fn limit(&self, step: Step) -> Duration {
-        match step {
-            Step::Build => self.build_limit,
-            Step::Fetch
-            | Step::Detect
-            | Step::Push
-            | Step::Cut
-            | Step::Prepare
-            | Step::RollOut
-            | Step::Verify
-            | Step::Activate
-            | Step::Retire => step.limit(),
-        }
+    pub fn limit(&self, step: Step) -> Duration {
+        self.limits.get(&step).copied().unwrap_or(step.limit())
     }
 
     /// How many pieces of work of a lane are done at once.

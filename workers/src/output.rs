@@ -27,7 +27,6 @@ pub struct Output {
 impl Output {
     /// Stores lines in `log` under `origin`. The second half ends when every clone of the first is dropped and all
     /// lines are stored; it must be awaited (or spawned).
-    #[must_use]
     pub fn to(
         logs: SharedLogs,
         log: LogName,

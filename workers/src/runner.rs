@@ -154,12 +154,19 @@ async fn start(context: &Context, job: &Job) -> Result<Option<Fence>, WorkError>
     let started = context.bus.dispatch::<Deployment>(&job.request(), stream, command).await;
     crash_point!("step.after_intent", job.work.step());
     match started {
-        Ok(outcome) => Ok(outcome.events.iter().find_map(|event| match event {
-            AnyEvent::Deployment(Event::StepStarted { fence, .. } | Event::UndoStarted { fence, .. }) => {
-                Some(*fence)
-            }
-            _ => None,
-        })),
+        Ok(outcome) => {
+            Ok(
+                outcome.events.iter().find_map(|event| {
+                    let AnyEvent::Deployment(
+                        Event::StepStarted { fence, .. } | Event::UndoStarted { fence, .. },
+                    ) = event
+                    else {
+                        return None;
+                    };
+                    Some(*fence)
+                }),
+            )
+        }
         Err(CommandError::Rejected { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use commands::bus::Bus;
+use domain::deployment::step::Step;
 use domain::digest::Digest;
 use eventlog::logs::SharedLogs;
-use futures::future::join_all;
 use futures::stream::BoxStream;
 use gateway::error::ApiError;
 use gateway::upload::{SharedUploads, Uploads};
-use tracing::{error, warn};
+use tracing::error;
 use workers::builder::SharedBuilder;
 use workers::builder::process::{ProcessBuilder, Settings as BuilderSettings};
 use workers::context::{Context, Settings};
@@ -21,7 +21,6 @@ use workers::disk::{Reserve, Usage};
 use workers::process::Supervisor;
 use workers::registry::SharedRegistry;
 use workers::registry::local::{ARTIFACT_MAX, LocalRegistry};
-use workers::runtime::SharedRuntime;
 use workers::runtime::process::{ProcessRuntime, Settings as RuntimeSettings};
 use workers::source::archive::{ArchiveSource, UploadError, UploadStore};
 use workers::source::git::{GitSource, Settings as GitSettings};
@@ -44,7 +43,7 @@ pub(crate) struct Ports {
     source: SharedSource,
     builder: SharedBuilder,
     registry: SharedRegistry,
-    runtime: SharedRuntime,
+    runtime: ProcessRuntime,
     /// Takes uploads.
     pub(crate) uploads: SharedUploads,
     builds: std::path::PathBuf,
@@ -81,7 +80,7 @@ pub(crate) fn ports(args: &Up, home: &Home) -> Result<Ports, ComposeError> {
         source: Arc::new(source),
         builder: Arc::new(builder),
         registry: Arc::new(LocalRegistry::new(data, ARTIFACT_MAX)),
-        runtime: Arc::new(runtime),
+        runtime,
         uploads: Arc::new(ReceivedUploads(uploads)),
         builds: home.join("builds"),
     })
@@ -97,25 +96,18 @@ impl Ports {
             source: Arc::clone(&self.source),
             builder: Arc::clone(&self.builder),
             registry: Arc::clone(&self.registry),
-            runtime: Arc::clone(&self.runtime),
+            runtime: Arc::new(self.runtime.clone()),
             traffic,
-            settings: Settings { build_limit: args.build_timeout, ..Settings::new(self.builds.clone()) },
+            settings: Settings {
+                limits: BTreeMap::from([(Step::Build, args.build_timeout)]),
+                ..Settings::new(self.builds.clone())
+            },
         }
     }
 
-    /// Stops whatever runs, all at once.
+    /// Stops whatever runs, all at once. What worked was stopped before, so nothing is started again.
     pub(crate) async fn stop_instances(&self, grace: Duration) {
-        let running = match self.runtime.list().await {
-            Ok(running) => running,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "what runs could not be listed");
-                return;
-            }
-        };
-        let stopped = join_all(running.iter().map(|id| self.runtime.stop(*id, grace))).await;
-        for error in stopped.into_iter().filter_map(Result::err) {
-            warn!(error = &error as &dyn std::error::Error, "an instance could not be stopped");
-        }
+        self.runtime.close(grace).await;
     }
 }
 

@@ -108,3 +108,20 @@ async fn what_never_ran_is_current_or_is_not_there_is_refused() {
     assert_eq!(code(Target::Release(ReleaseNumber(3))).await, "release_not_found");
     assert_eq!(code(Target::Before).await, "no_earlier_release");
 }
+
+#[tokio::test]
+async fn what_is_on_its_way_is_stopped() {
+    let house = House::new().await;
+    let service = house.service(house.project("shop").await, "web").await;
+    deploy(&house, service, 1).await;
+    deploy(&house, service, 2).await;
+    let (on_its_way, _) = house.bus.deploy(&by_owner(), HOME, service, repository(), false).await.unwrap();
+    let target = Target::Release(ReleaseNumber(1));
+    let (rollback, _, _) = house.bus.roll_back(&by_owner(), HOME, service, target).await.unwrap();
+    let stopped: domain::deployment::Deployment =
+        house.bus.state(StreamId::deployment(HOME, on_its_way)).await.unwrap();
+    assert!(matches!(stopped, domain::deployment::Deployment::Over { why: Some(_), .. }), "{stopped:?}");
+    let state = house.bus.state::<Service>(StreamId::service(HOME, service)).await.unwrap();
+    let waiting = state.active().unwrap().waiting.as_ref().map(|waiting| waiting.deployment);
+    assert_eq!(waiting, Some(rollback));
+}

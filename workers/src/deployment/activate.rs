@@ -17,10 +17,10 @@ const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`StepError`]: as [`verify::verify`], when an instance does not work any more.
 pub async fn activate(step: &InHand<'_>) -> Result<Output, StepError> {
-    if let Err(error) = move_traffic(step).await {
-        if !error.permanent || !has_moved_after_all(step).await? {
-            return Err(error);
-        }
+    if let Err(error) = move_traffic(step).await
+        && !(error.permanent && has_moved_after_all(step).await?)
+    {
+        return Err(error);
     }
     crash_point!("activate.after_move");
     if let Some(release) = step.facts.release {

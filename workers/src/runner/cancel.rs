@@ -79,15 +79,19 @@ impl Cancellations {
         self.catch_up(context).await?;
         while let Some(commit) = commits.next().await {
             for recorded in commit?.events {
-                let deployment = recorded.stream;
-                match recorded.event {
-                    AnyEvent::Deployment(Event::CancelRequested { .. }) => self.cancel(deployment),
-                    AnyEvent::Deployment(
-                        Event::Failed { .. } | Event::Cancelled { .. } | Event::WentLive { .. },
-                    ) => {
-                        self.forget(deployment);
+                let AnyEvent::Deployment(event) = recorded.event else { continue };
+                match event {
+                    Event::CancelRequested { .. } => self.cancel(recorded.stream),
+                    Event::Failed { .. } | Event::Cancelled { .. } | Event::WentLive { .. } => {
+                        self.forget(recorded.stream);
                     }
-                    _ => {}
+                    Event::Begun { .. }
+                    | Event::StepStarted { .. }
+                    | Event::StepSucceeded { .. }
+                    | Event::StepFailed { .. }
+                    | Event::UndoStarted { .. }
+                    | Event::UndoSucceeded { .. }
+                    | Event::UndoFailed { .. } => {}
                 }
             }
         }

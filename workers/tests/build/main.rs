@@ -12,3 +12,4 @@ mod platform;
 mod registry;
 mod repository;
 mod server;
+mod zz_real;
