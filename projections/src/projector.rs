@@ -219,13 +219,17 @@ fn is_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and what caused it, in one line. What an error repeats of its cause, as those of drivers do, is
+/// said once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     text

@@ -8,6 +8,7 @@ use switchback_projections::past::{Moment, as_of};
 use switchback_projections::{audit, deployment, organization, project, release, service, user};
 
 use crate::database::{on_both, told};
+use crate::random::{Random, seed};
 use crate::story::{ACME, OTHER, OWNER, Shop};
 
 #[tokio::test]
@@ -73,5 +74,19 @@ on_both! {
         same!(release::list, shop.web, &page);
         same!(release::find, shop.web, ReleaseNumber(3));
         same!(audit::list, &audit::Filter::default(), &page);
+    }
+}
+
+#[tokio::test]
+async fn any_history_can_be_replayed() {
+    let seed = seed();
+    for n in 0..20 {
+        let mut random = Random::begin(seed.wrapping_add(n)).await;
+        random.acts(250).await;
+        let log = random.story.shared();
+        let head = log.head().await.unwrap();
+        for organization in [ACME, OTHER] {
+            as_of(&log, organization, Moment::Position(head)).await.unwrap();
+        }
     }
 }

@@ -4,7 +4,7 @@ use domain::deployment::Work;
 use domain::deployment::step::Step;
 use domain::id::{DeploymentId, EnvironmentId, OrganizationId, ProjectId, ServiceId};
 use domain::service::release::{InstanceId, ReleaseNumber, ReleaseStatus};
-use domain::service::{self, Outcome};
+use domain::service::{self, Outcome, Subject};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -154,7 +154,16 @@ impl Random {
         deployment: DeploymentId,
         step: Step,
     ) {
+        let active = self.story.services[&service.0].active();
+        let is_bare = active.is_some_and(|active| active.live.is_none());
+        let state = &self.story.deployments[&deployment.0];
+        let needs_live =
+            state.facts().is_some_and(|facts| matches!(facts.subject, Subject::Configuration {}));
         match self.rng.random_range(0..100) {
+            // What it was to change never went live.
+            _ if step == Step::Cut && is_bare && needs_live => {
+                self.story.fail(service, deployment, step, "nothing is live").await;
+            }
             0..5 => drop(self.story.start(deployment, Work::Do(step)).await),
             5..9 if step != Step::Activate => self.story.fail(service, deployment, step, "it broke").await,
             _ => {

@@ -3,7 +3,7 @@
 use domain::service;
 use domain::service::release::ReleaseNumber;
 use insta::assert_json_snapshot;
-use switchback_projections::route::all;
+use switchback_projections::route::{all, hostnames};
 
 use crate::database::{on_both, told};
 use crate::story::{Shop, instance};
@@ -15,6 +15,8 @@ on_both! {
         let (routes, position) = all(&store).await.unwrap();
         assert_json_snapshot!("routes", routes);
         assert_eq!(position.0, 102);
+        let named: Vec<_> = hostnames(&store).await.unwrap().into_iter().map(|name| name.service).collect();
+        assert_eq!(named, [shop.web, shop.worker], "what has nothing live has a name all the same");
     }
 
     async fn moved_instances_are_followed_and_a_deleted_service_has_none(database: Database) {
