@@ -94,7 +94,8 @@ fn completions(shell: Shell, global: &Global) -> ExitCode {
     }
 }
 
-/// Every connection and every program that runs takes some; the soft limit is often made for interactive shells.
+/// Every connection and every program that runs takes some; the soft limit is often made for interactive
+/// shells.
 fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

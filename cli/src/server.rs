@@ -174,7 +174,8 @@ fn sign_in(server: &Url, token: &str) {
     if let Err(error) = credentials::save(server, token) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "the local command line is not signed in; give it SWITCHBACK_TOKEN from owner.token in the data directory"
+            "the local command line is not signed in; give it SWITCHBACK_TOKEN from owner.token in the data \
+             directory"
         );
     }
 }

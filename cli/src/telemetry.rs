@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
-/// What is said when `SWITCHBACK_LOG_LEVEL` does not say otherwise. To a person: trouble, and what was done without being
-/// asked for. To a machine: every request as well.
+/// What is said when `SWITCHBACK_LOG_LEVEL` does not say otherwise. To a person: trouble, and what was done
+/// without being asked for. To a machine: every request as well.
 const FOR_PEOPLE: &str = "warn,switchback_workers::reconciler=info";
 const FOR_MACHINES: &str = "warn,switchback=info,switchback_projections=warn";
 

@@ -27,7 +27,8 @@ use crate::request::Request;
 
 /// How often a command that lost a race is decided again.
 const RACES_MAX: u32 = 32;
-/// How often a commit is sent again that was not answered. The log's adapter has ridden out longer silences before.
+/// How often a commit is sent again that was not answered. The log's adapter has ridden out longer silences
+/// before.
 const UNANSWERED_MAX: u32 = 4;
 /// How long it waits before that, at most.
 const RACE_PAUSE_MAX: Duration = Duration::from_millis(20);
@@ -250,7 +251,8 @@ impl Bus {
 }
 
 impl Bus {
-    /// Appends the same commit again while no answer comes: it stands in the log once, however often it is sent.
+    /// Appends the same commit again while no answer comes: it stands in the log once, however often it is
+    /// sent.
     async fn append_until_answered(&self, commit: &Commit, expected: Head) -> Result<Head, AppendError> {
         for race in 0..UNANSWERED_MAX {
             match self.log.append(commit, expected).await {

@@ -62,7 +62,7 @@ impl Bus {
             AggregateKind::User
             | AggregateKind::Organization
             | AggregateKind::Deployment
-            | AggregateKind::Claim => Presence::There, // None of them claims anything, so nothing is taken from them.
+            | AggregateKind::Claim => Presence::There, // None of them claims anything.
         })
     }
 }

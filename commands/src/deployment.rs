@@ -1,4 +1,5 @@
-//! Commands on deployments: asked for on the service's stream, which gives the turn; cancelled where they are.
+//! Commands on deployments: asked for on the service's stream, which gives the turn; cancelled where they
+//! are.
 
 use domain::deployment::{CancelReason, Command as DeploymentCommand, Deployment, Rejection};
 use domain::id::{DeploymentId, OrganizationId, ServiceId};
@@ -14,7 +15,8 @@ use crate::policy::Action;
 use crate::request::Request;
 
 impl Bus {
-    /// Deploys files: they are fetched, built and rolled out. With `fresh`, also when the same was built before.
+    /// Deploys files: they are fetched, built and rolled out. With `fresh`, also when the same was built
+    /// before.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -29,7 +31,8 @@ impl Bus {
         self.request_deployment(request, organization, service, Subject::Source { source, fresh }).await
     }
 
-    /// Deploys what a release ran once more, with the configuration as it is now; the current one when none is named.
+    /// Deploys what a release ran once more, with the configuration as it is now; the current one when none
+    /// is named.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -68,7 +71,8 @@ impl Bus {
         Ok((deployment, outcome))
     }
 
-    /// Stops a deployment: one that waits is taken back, one that has the turn is ended with everything it started.
+    /// Stops a deployment: one that waits is taken back, one that has the turn is ended with everything it
+    /// started.
     ///
     /// # Errors
     /// [`CommandError`]; `deployment_over` or `deployment_went_live` when it is too late.

@@ -1,9 +1,9 @@
 //! The same command given twice has one effect and one answer.
 //!
-//! The id of a command that a caller named (by an `Idempotency-Key`) is made of two hashes: the first half of caller and
-//! key, the second of what was asked for. It stands in every event that came of the command. So whoever loads the
-//! stream, on any gateway and after any restart, sees that the command was carried out, and where; and sees when the
-//! same key comes with another request. Nothing beside the log has to be kept.
+//! The id of a command that a caller named (by an `Idempotency-Key`) is made of two hashes: the first half of
+//! caller and key, the second of what was asked for. It stands in every event that came of the command. So
+//! whoever loads the stream, on any gateway and after any restart, sees that the command was carried out, and
+//! where; and sees when the same key comes with another request. Nothing beside the log has to be kept.
 
 use domain::id::CommandId;
 use sha2::{Digest, Sha256};

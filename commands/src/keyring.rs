@@ -1,8 +1,9 @@
 //! The keyring: a key for each organisation, wrapped by a master key, kept outside the log.
 //!
-//! Values are sealed with XChaCha20-Poly1305 under the organisation's key; where a value belongs (organisation, service,
-//! name) is authenticated with it, so that a sealed value moved elsewhere does not open. Without its key a value is
-//! gone: that is how it is erased from a log that cannot be changed. (notes/reliability.md S26)
+//! Values are sealed with XChaCha20-Poly1305 under the organisation's key; where a value belongs
+//! (organisation, service, name) is authenticated with it, so that a sealed value moved elsewhere does not
+//! open. Without its key a value is gone: that is how it is erased from a log that cannot be changed.
+//! (notes/reliability.md S26)
 //!
 //! On disk: `<dir>/master.key` and `<dir>/<organisation>.key`, each readable by the platform's user only.
 
@@ -42,7 +43,8 @@ pub enum KeyringError {
     },
     /// A file of the keyring does not have its form, or was made under another master key.
     #[error(
-        "keyring file {path} cannot be opened with this master key; restore the keyring directory from a backup",
+        "keyring file {path} cannot be opened with this master key; restore the keyring directory from a \
+         backup",
         path = .0.display()
     )]
     Damaged(PathBuf),

@@ -1,7 +1,8 @@
 //! The command bus: authorise, load, decide, append, retry on conflict. Nothing is changed on another way.
 //!
-//! [`bus`] is the way of one command; [`idempotency`] how the same command given twice has one effect; [`policy`] who
-//! may do what; the feature files say which stream a command writes and which claims it takes first.
+//! [`bus`] is the way of one command; [`idempotency`] how the same command given twice has one effect;
+//! [`policy`] who may do what; the feature files say which stream a command writes and which claims it takes
+//! first.
 
 pub mod bus;
 pub mod claim;

@@ -72,7 +72,8 @@ impl<A: Aggregate> Loaded<A> {
         let mut state = std::mem::take(&mut self.state);
         for event in recorded {
             let (command, position) = (event.command, event.position);
-            // A stream holds events of one aggregate only; what is none of them was checked when it was appended.
+            // A stream holds events of one aggregate only; what is none of them was checked when it was
+            // appended.
             if let Ok(event) = A::Event::try_from(event.event) {
                 state = state.evolve(&event);
             }

@@ -64,8 +64,8 @@ impl Bus {
         Ok(outcome)
     }
 
-    /// Deletes a project. The caller has seen that it has no services; one that is made at the same moment finds the
-    /// project gone and is taken back.
+    /// Deletes a project. The caller has seen that it has no services; one that is made at the same moment
+    /// finds the project gone and is taken back.
     ///
     /// # Errors
     /// [`CommandError`].

@@ -1,4 +1,5 @@
-//! Rollback by replay: the service's history is read to the moment that is wanted, and what was then is made current.
+//! Rollback by replay: the service's history is read to the moment that is wanted, and what was then is made
+//! current.
 
 use domain::id::{DeploymentId, OrganizationId, ServiceId};
 use domain::rollback::{self, Plan, Target};
@@ -68,7 +69,8 @@ impl Bus {
         let Some(turn) = turn.filter(|turn| turn.deployment != rollback) else { return Ok(()) };
         let organization = service.organization;
         match self.cancel(request, organization, ServiceId(service.id), turn.deployment).await {
-            Ok(_) | Err(CommandError::Rejected { .. }) => Ok(()), // It is over, or live already: then it is rolled back.
+            // Refused when it is over, or live already: then it is rolled back like any other.
+            Ok(_) | Err(CommandError::Rejected { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

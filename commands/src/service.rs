@@ -151,8 +151,8 @@ impl Bus {
         self.configure(request, organization, service, command, deploy).await
     }
 
-    /// Gives a command that may have a deployment carry it out, and says which deployment does: that one, or one that
-    /// is on its way.
+    /// Gives a command that may have a deployment carry it out, and says which deployment does: that one, or
+    /// one that is on its way.
     async fn configure(
         &self,
         request: &Request,

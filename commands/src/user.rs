@@ -1,7 +1,7 @@
 //! Commands on users and their tokens, and the first start.
 //!
-//! A token is `sbk_` and 52 bytes in base64url: the user's id, 32 random bytes, and 4 bytes of a SHA-256 over the rest
-//! so that a mistyped one is known without a look-up. Only a hash of the random part is kept.
+//! A token is `sbk_` and 52 bytes in base64url: the user's id, 32 random bytes, and 4 bytes of a SHA-256 over
+//! the rest so that a mistyped one is known without a look-up. Only a hash of the random part is kept.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

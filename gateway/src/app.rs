@@ -24,8 +24,8 @@ pub struct Settings {
     pub hostname_suffix: String,
     /// The port that the edge is reached at, for the addresses that are shown; none when it is 80.
     pub edge_port: Option<u16>,
-    /// Whether repositories on this machine may be deployed (`file://`): whoever may deploy can then read what the
-    /// platform's user can.
+    /// Whether repositories on this machine may be deployed (`file://`): whoever may deploy can then read
+    /// what the platform's user can.
     pub local_repositories: bool,
     /// How large a body may be, uploads of sources aside.
     pub body_max: usize,

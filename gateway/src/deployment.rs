@@ -40,7 +40,8 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Where files come from. Texts are read by the domain's rules, so that what is wrong with them is said in its words.
+/// Where files come from. Texts are read by the domain's rules, so that what is wrong with them is said in
+/// its words.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 enum SourceBody {
@@ -54,8 +55,8 @@ impl SourceBody {
             Self::Repository { url, reference } => {
                 let url: domain::source::RepositoryUrl = url.parse().map_err(|invalid| rejected(&invalid))?;
                 if url.protocol() == "file" && !app.settings.local_repositories {
-                    let message = "repositories on the server's own disk are not allowed here; push it to a git \
-                                   server, or deploy the directory";
+                    let message = "repositories on the server's own disk are not allowed here; push it to a \
+                                   git server, or deploy the directory";
                     return Err(ApiError::body_invalid("source.url", message));
                 }
                 let reference = reference.map(|reference| reference.parse()).transpose();

@@ -1,7 +1,8 @@
 //! The HTTP API and the edge proxy.
 //!
-//! [`router`] is the table of contents of the API; a handler only translates: extract, build the command, dispatch,
-//! answer. [`edge`] is the proxy in front of what is deployed; [`route`] keeps its table from the log.
+//! [`router`] is the table of contents of the API; a handler only translates: extract, build the command,
+//! dispatch, answer. [`edge`] is the proxy in front of what is deployed; [`route`] keeps its table from the
+//! log.
 
 pub mod app;
 pub mod engine;

@@ -49,7 +49,8 @@ pub struct RouteFollower {
 pub struct CurrentReleases(watch::Receiver<HashMap<ServiceId, ReleaseNumber>>);
 
 impl CurrentReleases {
-    /// Waits until requests for the service go to the release or a newer one, `limit` at most. Answers whether they do.
+    /// Waits until requests for the service go to the release or a newer one, `limit` at most. Answers
+    /// whether they do.
     pub async fn arrived(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool {
         let mut current = self.0.clone();
         let has_it = |releases: &HashMap<ServiceId, ReleaseNumber>| {
@@ -60,7 +61,8 @@ impl CurrentReleases {
 }
 
 impl RouteFollower {
-    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log is read.
+    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log
+    /// is read.
     #[must_use]
     pub fn new(
         edge: Arc<Edge>,

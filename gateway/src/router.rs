@@ -110,8 +110,8 @@ async fn limit(request: Request, next: Next) -> Response {
     }
 }
 
-/// Who says which position they have seen is answered from read models that have it too; every answer says how far
-/// those were that it was read from.
+/// Who says which position they have seen is answered from read models that have it too; every answer says
+/// how far those were that it was read from.
 async fn at_position(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
     if let Some(value) = request.headers().get(POSITION) {
         let invalid = || ApiError::parameter("Switchback-Position", "a position is a whole number");
@@ -126,8 +126,8 @@ async fn at_position(State(app): State<App>, request: Request, next: Next) -> Re
     })
 }
 
-/// Gives every request an id, completes failures with it, adds the headers that every answer has, and says in the log
-/// how it went.
+/// Gives every request an id, completes failures with it, adds the headers that every answer has, and says in
+/// the log how it went.
 async fn complete(mut request: Request, next: Next) -> Response {
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());

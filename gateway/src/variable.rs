@@ -9,6 +9,8 @@ use commands::request::Request;
 use commands::service::VariableChange;
 use domain::name::VariableName;
 use domain::secret::Secret;
+use domain::service::Service;
+use domain::stream::StreamId;
 use projections::variable;
 use serde::Deserialize;
 use serde_json::json;
@@ -60,6 +62,9 @@ pub(crate) async fn list(
         let names = variables.iter().map(|variable| variable.name.clone()).collect();
         app.bus.record_reveal(&Request::new(caller.actor()), organization, service.id, names).await?;
     }
+    let state = app.bus.state::<Service>(StreamId::service(organization, service.id)).await?;
+    let live = state.active().and_then(|active| active.live.as_ref());
+    let live = live.map(|live| live.specification.variables.clone()).unwrap_or_default();
     let mut views = vec![];
     for variable in &variables {
         let place = Place { organization, service: service.id, name: &variable.name };
@@ -77,7 +82,7 @@ pub(crate) async fn list(
             "name": variable.name,
             "value": value.as_ref().map(Secret::reveal),
             "changed_at": variable.changed_at,
-            "deployed": service.live.as_ref().is_some_and(|live| !service.staged || variable.changed_at <= live.since),
+            "deployed": live.get(&variable.name).is_some_and(|sealed| sealed.same_value(&variable.sealed)),
         }));
     }
     Ok(Answer::ok(&views))

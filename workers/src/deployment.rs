@@ -1,5 +1,5 @@
-//! Which piece of work is carried out by which file. A step takes only the ports it uses; the runner records what it
-//! answers with.
+//! Which piece of work is carried out by which file. A step takes only the ports it uses; the runner records
+//! what it answers with.
 
 pub mod activate;
 pub mod build;

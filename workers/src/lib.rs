@@ -1,8 +1,8 @@
 //! The sagas' other half: what carries effects out in the world, and may be killed at any line.
 //!
-//! The ports to the world: [`source`] (repositories, uploads), [`builder`], [`registry`] (built things by digest),
-//! [`runtime`] (instances). Each operation is named by deployment and step, may be called twice, and refuses a worker
-//! whose [`Fence`](domain::deployment::step::Fence) is older than one it has seen.
+//! The ports to the world: [`source`] (repositories, uploads), [`builder`], [`registry`] (built things by
+//! digest), [`runtime`] (instances). Each operation is named by deployment and step, may be called twice, and
+//! refuses a worker whose [`Fence`](domain::deployment::step::Fence) is older than one it has seen.
 
 pub mod builder;
 pub mod disk;

@@ -25,8 +25,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Stores lines in `log` under `origin`. The second half ends when every clone of the first is dropped and all
-    /// lines are stored; it must be awaited (or spawned).
+    /// Stores lines in `log` under `origin`. The second half ends when every clone of the first is dropped
+    /// and all lines are stored; it must be awaited (or spawned).
     pub fn to(
         logs: SharedLogs,
         log: LogName,

@@ -1,5 +1,5 @@
-//! The reconciler: compares what should run (the log) with what runs (the runtime), at start and for ever after. It
-//! starts what is missing, stops what nobody asked for, and records what it did.
+//! The reconciler: compares what should run (the log) with what runs (the runtime), at start and for ever
+//! after. It starts what is missing, stops what nobody asked for, and records what it did.
 
 mod wanted;
 
@@ -80,7 +80,8 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log is read.
+    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log
+    /// is read.
     #[must_use]
     pub fn new(context: Context, known: Vec<Wanted>, up_to: domain::stream::Position) -> Self {
         let wanted = WantedServices::new(known, up_to);
@@ -143,8 +144,9 @@ impl Reconciler {
         }
     }
 
-    /// Starts what is missing of a service, and says where its instances are when that has changed. What does not run is
-    /// taken out of the traffic before it is started again: its address may be somebody else's by now.
+    /// Starts what is missing of a service, and says where its instances are when that has changed. What does
+    /// not run is taken out of the traffic before it is started again: its address may be somebody else's by
+    /// now.
     async fn keep_running(&mut self, wanted: &Wanted) -> Result<(), ReconcileError> {
         let state = self.context.bus.state_at_least::<Service>(wanted.stream(), Version::ZERO).await?;
         let Some(live) = state.active().and_then(|active| active.live.as_ref()) else { return Ok(()) };

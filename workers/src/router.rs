@@ -1,8 +1,8 @@
-//! The router: reads the log, asks the sagas' pure half what a state wants, and sees to it: work goes into the queue,
-//! commands to the bus.
+//! The router: reads the log, asks the sagas' pure half what a state wants, and sees to it: work goes into
+//! the queue, commands to the bus.
 //!
-//! It keeps no state that matters. Asked again for the same state it does the same, and doing the same again changes
-//! nothing: an item of work that is there is not added twice, a command whose effect holds has none.
+//! It keeps no state that matters. Asked again for the same state it does the same, and doing the same again
+//! changes nothing: an item of work that is there is not added twice, a command whose effect holds has none.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -209,7 +209,8 @@ fn item(job: &Job, not_before: Option<chrono::DateTime<chrono::Utc>>) -> Item {
     }
 }
 
-/// Forgets the queue and derives it from the log again, from the first position. For an operator whose queue was lost.
+/// Forgets the queue and derives it from the log again, from the first position. For an operator whose queue
+/// was lost.
 ///
 /// # Errors
 /// [`StoreError`].

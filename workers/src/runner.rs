@@ -1,8 +1,9 @@
-//! The runner: takes work from the queue, says in the log that it is about to do it, does it, and says what came of it.
+//! The runner: takes work from the queue, says in the log that it is about to do it, does it, and says what
+//! came of it.
 //!
-//! A second worker that gets the same work loses the race for the first line; a paused one that wakes up late is
-//! refused at the last, by its fence. What a kill at any line leaves is found by whoever comes next, because the names
-//! of all effects follow from deployment and step.
+//! A second worker that gets the same work loses the race for the first line; a paused one that wakes up late
+//! is refused at the last, by its fence. What a kill at any line leaves is found by whoever comes next,
+//! because the names of all effects follow from deployment and step.
 
 mod cancel;
 
@@ -34,7 +35,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
 /// How long a step that was told to stop has until it is given up.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-/// Something that kept a piece of work from being taken up or recorded; it is tried again when the lease is over.
+/// Something that kept a piece of work from being taken up or recorded; it is tried again when the lease is
+/// over.
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
     #[error("use of the work queue")]
@@ -47,7 +49,8 @@ enum WorkError {
     Payload(#[from] serde_json::Error),
 }
 
-/// Takes work of some lanes until it is told to stop; what is in hand then is let go of, and taken up by the next.
+/// Takes work of some lanes until it is told to stop; what is in hand then is let go of, and taken up by the
+/// next.
 pub async fn run(context: Context, lanes: Vec<Lane>, shutdown: CancellationToken) {
     let cancellations = Cancellations::default();
     let watch = cancellations.watch(context.clone(), shutdown.clone());
@@ -119,7 +122,8 @@ async fn work(
     let result = tokio::select! {
         result = bounded(context, job, key, &cancel) => result,
         lost = keep_lease(context, lease) => {
-            warn!(error = &lost as &dyn std::error::Error, "the lease is lost; another worker may have the work");
+            let error = &lost as &dyn std::error::Error;
+            warn!(error, "the lease is lost; another worker may have the work");
             return Ok(());
         }
     };

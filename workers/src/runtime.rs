@@ -100,8 +100,8 @@ pub struct RuntimeError {
 /// Runs instances.
 #[async_trait]
 pub trait Runtime: Send + Sync {
-    /// Starts an instance, or finds the one of that name that runs already. Does not wait until it listens. What it
-    /// prints goes to `output`, for as long as it runs.
+    /// Starts an instance, or finds the one of that name that runs already. Does not wait until it listens.
+    /// What it prints goes to `output`, for as long as it runs.
     ///
     /// # Errors
     /// [`RuntimeError`]; then nothing of it runs.
@@ -118,8 +118,8 @@ pub trait Runtime: Send + Sync {
     /// [`RuntimeError`].
     async fn state(&self, id: InstanceId) -> Result<InstanceState, RuntimeError>;
 
-    /// Asks an instance to end (SIGTERM), ends it after `grace` with everything it started, and returns when nothing of
-    /// it is left. One that does not run is stopped already.
+    /// Asks an instance to end (SIGTERM), ends it after `grace` with everything it started, and returns when
+    /// nothing of it is left. One that does not run is stopped already.
     ///
     /// # Errors
     /// [`RuntimeError`], to be tried again.
@@ -131,8 +131,8 @@ pub trait Runtime: Send + Sync {
     /// [`RuntimeError`].
     async fn list(&self) -> Result<Vec<InstanceId>, RuntimeError>;
 
-    /// Runs a command to its end, as the release command is. What an earlier attempt of this step still runs is ended
-    /// first. Ends within a moment when `cancel` is given.
+    /// Runs a command to its end, as the release command is. What an earlier attempt of this step still runs
+    /// is ended first. Ends within a moment when `cancel` is given.
     ///
     /// # Errors
     /// [`RuntimeError`], also when it ends with another status than 0.

@@ -9,7 +9,8 @@ use crate::registry::RegistryError;
 use crate::runtime::RuntimeError;
 use crate::source::SourceError;
 
-/// A step that could not be done. Its text goes into an event: never output of the application, never a secret.
+/// A step that could not be done. Its text goes into an event: never output of the application, never a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StepError {

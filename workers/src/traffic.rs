@@ -15,8 +15,8 @@ pub trait Traffic: Send + Sync {
     /// Waits until requests for the service go to the release, `limit` at most. Answers whether they do.
     async fn arrived(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool;
 
-    /// Waits until nothing in flight goes to a release that lost the traffic, `limit` at most; what still does then is
-    /// cut. Answers whether everything ended by itself.
+    /// Waits until nothing in flight goes to a release that lost the traffic, `limit` at most; what still
+    /// does then is cut. Answers whether everything ended by itself.
     async fn drained(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool;
 }
 

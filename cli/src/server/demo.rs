@@ -1,5 +1,5 @@
-//! `up --demo`: the bundled example is deployed, changed, given a variable and rolled back, as a user would do it: over
-//! the API, out of a real git repository.
+//! `up --demo`: the bundled example is deployed, changed, given a variable and rolled back, as a user would
+//! do it: over the API, out of a real git repository.
 
 use std::io;
 use std::net::SocketAddr;

@@ -19,7 +19,8 @@ const FORMAT: u32 = 1;
 pub(crate) enum HomeError {
     /// Cannot be made, read or written.
     #[error(
-        "the data directory {} cannot be used ({doing}); give another with --data, or make it writable for this user",
+        "the data directory {} cannot be used ({doing}); give another with --data, or make it writable for \
+         this user",
         path.display()
     )]
     Unusable {
@@ -33,7 +34,8 @@ pub(crate) enum HomeError {
     },
     /// Another process has it.
     #[error(
-        "the data directory {} is in use by process {holder}; stop that one first, or give another with --data",
+        "the data directory {} is in use by process {holder}; stop that one first, or give another with \
+         --data",
         path.display()
     )]
     InUse {
@@ -44,8 +46,8 @@ pub(crate) enum HomeError {
     },
     /// A newer version wrote it.
     #[error(
-        "the data directory {} was written by a newer version of Switchback (format {found}, this one knows {FORMAT}); \
-         start that version, or give another directory with --data",
+        "the data directory {} was written by a newer version of Switchback (format {found}, this one \
+         knows {FORMAT}); start that version, or give another directory with --data",
         path.display()
     )]
     Newer {

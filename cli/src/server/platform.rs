@@ -150,10 +150,12 @@ struct Known {
     routes: Vec<Route>,
 }
 
-/// The routes that the read model has. When it cannot be read, the log is read from its first position instead.
+/// The routes that the read model has. When it cannot be read, the log is read from its first position
+/// instead.
 async fn known_routes(engines: &Engines) -> (Known, Position) {
     let read = async {
-        // The position first: what is read after it may be ahead of it, and is then applied again, which changes nothing.
+        // The position first: what is read after it may be ahead of it, and is then applied again, which
+        // changes nothing.
         let (routes, position) = route::all(&engines.reads).await?;
         Ok::<_, QueryError>((Known { hostnames: route::hostnames(&engines.reads).await?, routes }, position))
     };
@@ -172,8 +174,8 @@ fn by_service(known: &Known) -> HashMap<ServiceId, ServiceRoutes> {
         services.entry(name.service).or_default().hostnames.insert(name.hostname.clone());
     }
     for route in &known.routes {
-        // What ran when this was recorded ended with the platform, and its ports may be somebody else's by now: requests
-        // wait until the reconciler says where the instances are.
+        // What ran when this was recorded ended with the platform, and its ports may be somebody else's by
+        // now: requests wait until the reconciler says where the instances are.
         services.entry(route.service).or_default().live = Some((route.release, vec![]));
     }
     services

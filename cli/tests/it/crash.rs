@@ -42,7 +42,8 @@ fn collect(directory: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Points that a deployment does not pass: the reconciler's are below, those of a rebuild in `projections/tests`.
+/// Points that a deployment does not pass: the reconciler's are below, those of a rebuild in
+/// `projections/tests`.
 fn is_tried_here(name: &str) -> bool {
     !name.starts_with("reconcile.") && !name.ends_with("_swap")
 }

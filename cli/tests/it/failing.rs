@@ -50,9 +50,13 @@ fn a_process_that_never_listens_is_not_given_traffic() {
 fn a_process_that_listens_elsewhere_is_told_where() {
     let (platform, application) = running();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    application.write("app.py", &format!(
-        "from http.server import *\nHTTPServer(('127.0.0.1', {port}), BaseHTTPRequestHandler).serve_forever()\n"
-    ));
+    application.write(
+        "app.py",
+        &format!(
+            "from http.server import *\n\
+         HTTPServer(('127.0.0.1', {port}), BaseHTTPRequestHandler).serve_forever()\n"
+        ),
+    );
     application.write("switchback.toml", "[run]\nhealth = { timeout = \"1s\" }\n");
     application.commit("elsewhere");
     let said = fails(&platform, &application);
@@ -139,7 +143,8 @@ fn newest(platform: &Platform) -> String {
 fn cancel_ends_a_running_build_at_once_with_everything_it_started() {
     let platform = Platform::start();
     let application = Application::saying(&platform, "old");
-    application.write("hang.py", "import subprocess, time\nsubprocess.Popen(['sleep', '600'])\nprint('hanging', flush=True)\ntime.sleep(600)\n");
+    let hang = "import subprocess, time\nsubprocess.Popen(['sleep', '600'])\nprint('hanging', flush=True)\n";
+    application.write("hang.py", &format!("{hang}time.sleep(600)\n"));
     application.write("switchback.toml", "[build]\nbuild = \"python3 hang.py\"\n");
     application.commit("hangs");
     let source = application.path.to_str().unwrap();

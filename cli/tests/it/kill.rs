@@ -1,4 +1,5 @@
-//! SIGKILL at any moment: applications run again, a deployment in flight goes on and ends once, nothing is left.
+//! SIGKILL at any moment: applications run again, a deployment in flight goes on and ends once, nothing is
+//! left.
 
 use std::fs;
 

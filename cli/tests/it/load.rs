@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::application::Application;
 use crate::platform::{Platform, get};
 
-/// Sends 200 requests a second, each at its moment, until it is told to stop; how many were sent and how many failed.
+/// Sends 200 requests a second, each at its moment, until it is told to stop; how many were sent and how many
+/// failed.
 struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU32>,

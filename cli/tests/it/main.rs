@@ -1,5 +1,5 @@
-//! The built binary, driven as a user drives it: a platform of its own for each test, on free ports, in a directory of
-//! its own, of which nothing is left afterwards.
+//! The built binary, driven as a user drives it: a platform of its own for each test, on free ports, in a
+//! directory of its own, of which nothing is left afterwards.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stderr, reason = "a test that fails says what the server said")]
 

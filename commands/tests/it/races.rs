@@ -44,7 +44,8 @@ async fn commands_of_several_gateways_on_one_stream_all_count() {
     assert_eq!(positions.len(), 32);
 }
 
-/// I1 and I2 of the invariants: what was acknowledged is in the log once, what was not is there once or not at all.
+/// I1 and I2 of the invariants: what was acknowledged is in the log once, what was not is there once or not
+/// at all.
 #[tokio::test]
 async fn whatever_the_log_does_an_acknowledged_command_is_there_once() {
     for seed in 0..40 {

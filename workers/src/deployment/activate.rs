@@ -12,7 +12,8 @@ use crate::step::StepError;
 /// How long the edge has to hear of it, before the deployment counts as live all the same.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Moves the traffic. A failure is only reported once it is certain that the traffic has not moved and will not.
+/// Moves the traffic. A failure is only reported once it is certain that the traffic has not moved and will
+/// not.
 ///
 /// # Errors
 /// [`StepError`]: as [`verify::verify`], when an instance does not work any more.
@@ -40,8 +41,8 @@ async fn move_traffic(step: &InHand<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Gives the turn back, so that no worker that is still on its way can move the traffic any more, and looks whether one
-/// has.
+/// Gives the turn back, so that no worker that is still on its way can move the traffic any more, and looks
+/// whether one has.
 async fn has_moved_after_all(step: &InHand<'_>) -> Result<bool, StepError> {
     let command = Command::EndDeployment { deployment: step.job.deployment, outcome: Outcome::Failed };
     step.context.bus.dispatch::<Service>(&step.job.request(), step.service_stream(), command).await?;

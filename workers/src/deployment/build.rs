@@ -9,8 +9,8 @@ use super::{InHand, fetch};
 use crate::builder::BuildRequest;
 use crate::step::StepError;
 
-/// Builds by the plan. When the same revision was built before by the same plan and with the same variables, that is
-/// used again, unless the deployment asks for a fresh build.
+/// Builds by the plan. When the same revision was built before by the same plan and with the same variables,
+/// that is used again, unless the deployment asks for a fresh build.
 ///
 /// # Errors
 /// [`StepError`] with the codes of [`crate::builder::BuildError`].

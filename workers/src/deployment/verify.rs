@@ -27,8 +27,8 @@ pub async fn verify(step: &InHand<'_>) -> Result<Output, StepError> {
     Ok(Output::Verify {})
 }
 
-/// The instances of the release, each seen to work, and where they are now. One that is not there at all, because it
-/// ended with the platform, is started again; one that ended by itself is not.
+/// The instances of the release, each seen to work, and where they are now. One that is not there at all,
+/// because it ended with the platform, is started again; one that ended by itself is not.
 ///
 /// # Errors
 /// As [`verify`].
@@ -96,8 +96,8 @@ fn never(answer: &Answer, port: u16, listening: &[u16], limit: Duration) -> Step
         Answer::Healthy | Answer::NotListening if listening.is_empty() => StepError::permanent(
             "never_listened",
             format!(
-                "the new release did not listen on port {port} within {limit} s; make it listen on the port in the \
-                 variable PORT"
+                "the new release did not listen on port {port} within {limit} s; make it listen on \
+                 the port in the variable PORT"
             ),
         ),
         Answer::Healthy | Answer::NotListening => {
@@ -106,8 +106,8 @@ fn never(answer: &Answer, port: u16, listening: &[u16], limit: Duration) -> Step
             StepError::permanent(
                 "wrong_port",
                 format!(
-                    "the new release listens on port {found} instead of {port}; make it listen on the port in the \
-                     variable PORT"
+                    "the new release listens on port {found} instead of {port}; make it listen on \
+                     the port in the variable PORT"
                 ),
             )
         }

@@ -25,8 +25,8 @@ pub(super) struct Cancellations {
 }
 
 impl Cancellations {
-    /// The token of a deployment; it is cancelled by a cancellation in the log, and when the platform stops. Registered
-    /// before the work is taken up, so that no cancellation falls between.
+    /// The token of a deployment; it is cancelled by a cancellation in the log, and when the platform stops.
+    /// Registered before the work is taken up, so that no cancellation falls between.
     pub(super) fn register(&self, deployment: StreamId, shutdown: &CancellationToken) -> CancellationToken {
         let token = shutdown.child_token();
         let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);

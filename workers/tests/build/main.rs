@@ -12,4 +12,3 @@ mod platform;
 mod registry;
 mod repository;
 mod server;
-mod zz_real;

@@ -1,5 +1,5 @@
-//! What must be so after every run: I1, I3, I6, I7, I13 and I15 of the reliability notes. (I2 is the bus's, I4 and I5 are
-//! the projector's; their tests stand in those crates.)
+//! What must be so after every run: I1, I3, I6, I7, I13 and I15 of the reliability notes. (I2 is the bus's,
+//! I4 and I5 are the projector's; their tests stand in those crates.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

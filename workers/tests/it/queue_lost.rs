@@ -1,4 +1,5 @@
-//! The log is the truth: deleting every item of work and starting again from the first position changes nothing.
+//! The log is the truth: deleting every item of work and starting again from the first position changes
+//! nothing.
 
 use domain::stream::Position;
 

@@ -134,13 +134,12 @@ fn pages(root: &Path, directory: &str) -> Result<Vec<String>, BuildError> {
     }
     let Some(found) = places.into_iter().find(|place| *place != target && place.join("index.html").is_file())
     else {
-        if fs::read_dir(&target).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Ok(vec![]); // Files without a page to begin at.
-        }
+        let looked: Vec<_> =
+            [directory].into_iter().chain(PAGES.into_iter().filter(|place| *place != directory)).collect();
         let message = format!(
-            "the build made no page: there is no index.html in {directory}, {}; if this is no static site, \
-             say how it is started, by `command` under [run] in switchback.toml",
-            PAGES.join(", ")
+            "the build made no page: there is no index.html in {}; if this is no static site, say how it is \
+             started, by `command` under [run] in switchback.toml",
+            looked.join(", ")
         );
         return Err(refused("build_failed", message));
     };

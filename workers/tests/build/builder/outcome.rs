@@ -25,12 +25,12 @@ async fn pages_are_served_from_where_the_plan_says() {
 }
 
 #[tokio::test]
-async fn files_without_a_page_are_served_and_no_files_at_all_are_an_error() {
-    let workshop = Workshop::new(&[]);
-    workshop.build(&site("dist", "mkdir -p dist && cp /dev/null dist/data.json")).await.expect("files");
-    let error = Workshop::new(&[]).build(&site("dist", "true")).await.expect_err("nothing");
-    assert_eq!(error.code, "build_failed");
-    assert!(error.message.contains("there is no index.html in dist, dist, build"), "{error}");
+async fn a_build_that_makes_no_page_has_nothing_to_serve() {
+    for command in ["true", "mkdir dist", "mkdir -p dist && cp /dev/null dist/index.js"] {
+        let error = Workshop::new(&[]).build(&site("dist", command)).await.expect_err(command);
+        assert_eq!(error.code, "build_failed");
+        assert!(error.message.contains("there is no index.html in dist, build, out"), "{error}");
+    }
 }
 
 fn java(start: &str, commands: &[&str]) -> Plan {
