@@ -162,7 +162,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     persist(file, path)
 }
 
-/// Gives a file its name, as [`write`] does.
+/// Gives a file its name, as [`write()`] does.
 ///
 /// # Errors
 /// When it could not.
