@@ -43,6 +43,18 @@ pub(crate) enum ComposeError {
         #[source]
         source: BoxError,
     },
+    /// A NATS server that may lose what it acknowledged.
+    #[error(
+        "--log {url} cannot be used as it is (--log-monitor names where it can be asked, --log-replicas 3 \
+         keeps every event on three servers of a cluster, --accept-lax-log accepts the loss)"
+    )]
+    Lossy {
+        /// What was given, without its password.
+        url: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// The read models.
     #[error("the read models cannot be opened")]
     Reads(#[from] QueryError),

@@ -17,6 +17,7 @@ pub mod runtime;
 pub mod source;
 pub mod static_files;
 pub mod supervise;
+mod turns;
 
 pub mod context;
 pub mod deployment;

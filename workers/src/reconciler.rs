@@ -13,7 +13,7 @@ use commands::request::Request;
 use domain::context::Actor;
 use domain::deployment::step::Step;
 use domain::deployment::{Deployment, Why};
-use domain::id::{DeploymentId, ServiceId};
+use domain::id::{DeploymentId, OrganizationId, ServiceId};
 use domain::service::release::{Instance, InstanceId};
 use domain::service::{Command, Service};
 use domain::stream::{StreamId, Version};
@@ -21,6 +21,7 @@ use eventlog::crash_point;
 use eventlog::error::ReadError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -43,6 +44,11 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 const STABLE: Duration = Duration::from_secs(60);
 /// How long an instance that is not wanted any more may finish what is in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long the runtime may take to stop an instance, beside the time that the instance has; then it is told
+/// again.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How long the instances of one service may keep the others waiting.
+const SERVICE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Something that kept the reconciler from comparing; it does again after a moment.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,8 @@ enum ReconcileError {
     Start(#[from] StepError),
     #[error("record of what was done")]
     Command(#[from] CommandError),
+    #[error("wait for the runtime any longer")]
+    Late(#[from] Elapsed),
 }
 
 /// How often an instance was started again, and when last.
@@ -111,7 +119,8 @@ impl Reconciler {
     async fn compare(&mut self) -> Result<(), ReconcileError> {
         self.wanted.catch_up(self.context.bus.log()).await?;
         for wanted in self.wanted.all() {
-            if let Err(error) = self.keep_running(&wanted).await {
+            let kept = tokio::time::timeout(SERVICE_LIMIT, self.keep_running(&wanted)).await;
+            if let Err(error) = kept.map_err(ReconcileError::from).flatten() {
                 let service = wanted.service;
                 let error = &error as &dyn std::error::Error;
                 warn!(service.id = %service, error, "service {service} does not run as it should");
@@ -262,7 +271,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Whose instances these are, when nothing has them in hand any more.
+    /// Whose instances these are, when nothing has them in hand any more: neither their own deployment nor
+    /// another of the service, which retires those before it in its own time.
     async fn find_owner(&self, deployment: DeploymentId) -> Result<Option<Owner>, ReconcileError> {
         let Some(organization) = self.wanted.organization_of(deployment) else {
             // Begun after we looked last, or by another installation: not ours to stop.
@@ -270,6 +280,7 @@ impl Reconciler {
         };
         let stream = StreamId::deployment(organization, deployment);
         Ok(match self.context.bus.state::<Deployment>(stream).await? {
+            Deployment::Over { facts, .. } if self.is_in_hand(organization, facts.service).await? => None,
             Deployment::Over { facts, why } => {
                 let had_traffic = !matches!(why, Some(Why::Failed { .. } | Why::Cancelled { .. }));
                 let release = facts.release.filter(|_| had_traffic);
@@ -282,6 +293,16 @@ impl Reconciler {
             | Deployment::Live { .. } => None,
         })
     }
+
+    async fn is_in_hand(
+        &self,
+        organization: OrganizationId,
+        service: ServiceId,
+    ) -> Result<bool, ReconcileError> {
+        let stream = StreamId::service(organization, service);
+        let state = self.context.bus.state_at_least::<Service>(stream, Version::ZERO).await?;
+        Ok(state.active().is_some_and(|active| active.turn.is_some()))
+    }
 }
 
 /// Lets instances finish what is in flight, and stops them. What cannot be stopped is found again.
@@ -291,7 +312,9 @@ async fn remove(context: &Context, owner: &Owner, instances: &[InstanceId]) {
     }
     for id in instances {
         info!(instance.id = %id, "instance {id} is not wanted any more and is stopped");
-        if let Err(error) = context.runtime.stop(*id, STOP_GRACE).await {
+        let stop = context.runtime.stop(*id, STOP_GRACE);
+        let stopped = tokio::time::timeout(STOP_GRACE + STOP_LIMIT, stop).await;
+        if let Err(error) = stopped.map_err(ReconcileError::from).and_then(|done| Ok(done?)) {
             warn!(error = &error as &dyn std::error::Error, "instance {id} could not be stopped");
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eventlog::files::FileLogs;
-use eventlog::jetstream::{self, JetStreamLog, JetStreamQueue};
+use eventlog::jetstream::{self, ConnectError, JetStreamLog, JetStreamQueue};
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
 use eventlog::queue::SharedQueue;
@@ -58,11 +58,7 @@ async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
                 replicas: args.log_replicas,
                 ..jetstream::Settings::new(url.as_str())
             };
-            let refused = |source: jetstream::ConnectError| ComposeError::Server {
-                flag: "--log",
-                url: shown(url),
-                source: source.into(),
-            };
+            let refused = |source| refused(shown(url), source);
             let log = JetStreamLog::connect(&settings).await.map_err(refused)?;
             let queue = JetStreamQueue::connect(&settings).await.map_err(refused)?;
             Ok((Arc::new(log), Arc::new(queue), "jetstream", None))
@@ -72,6 +68,16 @@ async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
             url: shown(url),
             known: "leave it out for a file in the data directory, or give nats://host:4222",
         }),
+    }
+}
+
+fn refused(url: String, source: ConnectError) -> ComposeError {
+    let is_lossy = matches!(source, ConnectError::LosesOnPowerCut { .. } | ConnectError::NotProven);
+    let source = source.into();
+    if is_lossy {
+        ComposeError::Lossy { url, source }
+    } else {
+        ComposeError::Server { flag: "--log", url, source }
     }
 }
 

@@ -100,7 +100,10 @@ impl Demo<'_> {
         self.step("deploy the example", "deployments", &source, "first revision").await?;
         self.change().await?;
         self.step("change it and deploy again", "deployments", &source, "second revision").await?;
-        self.set_variable(is_python).await?;
+        let greeting = "This sentence is a variable.";
+        let variable = json!({ "set": { "GREETING": greeting } });
+        let shown = if is_python { greeting } else { "second revision" };
+        self.step("set a variable", "variables", &variable, shown).await?;
         let back = json!({ "to": "v1" });
         self.step("roll back to v1 by replay", "rollback", &back, "first revision").await?;
         let service = self.api.get(&SERVICE, &[]).await?.data;
@@ -130,25 +133,13 @@ impl Demo<'_> {
     /// Asks for something that makes a deployment, waits for its end, and looks at the page.
     async fn step(&self, what: &str, resource: &str, body: &Value, says: &str) -> Result<(), DemoError> {
         let began = Instant::now();
-        let asked = self.api.command(Method::POST, &[&SERVICE[..], &[resource]].concat(), Some(body)).await?;
+        let method = if resource == "variables" { Method::PATCH } else { Method::POST };
+        let asked = self.api.command(method, &[&SERVICE[..], &[resource]].concat(), Some(body)).await?;
         let deployment = asked.data.get("deployment").unwrap_or(&asked.data);
         let id = deployment["id"].as_str().unwrap_or_default().to_owned();
         let done = self.finished(&id).await?;
         let page = self.page(done.url.as_deref().unwrap_or_default(), says).await?;
         self.report(what, &done, began.elapsed(), &page)
-    }
-
-    async fn set_variable(&self, is_shown: bool) -> Result<(), DemoError> {
-        let began = Instant::now();
-        let greeting = "This sentence is a variable.";
-        let change = json!({ "set": { "GREETING": greeting } });
-        let path = [&SERVICE[..], &["variables"]].concat();
-        let asked = self.api.command(Method::PATCH, &path, Some(&change)).await?;
-        let id = asked.data["deployment"].as_str().unwrap_or_default().to_owned();
-        let done = self.finished(&id).await?;
-        let says = if is_shown { greeting } else { "second revision" };
-        let page = self.page(done.url.as_deref().unwrap_or_default(), says).await?;
-        self.report("set a variable", &done, began.elapsed(), &page)
     }
 
     fn report(&self, what: &str, done: &Deployment, took: Duration, page: &str) -> Result<(), DemoError> {

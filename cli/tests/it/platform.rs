@@ -244,6 +244,12 @@ pub(crate) fn get(address: SocketAddr, hostname: &str, path: &str) -> (u16, Stri
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
+/// Asks the API for what needs no token.
+pub(crate) fn get_api(platform: &Platform, path: &str) -> (u16, String) {
+    let address = platform.api().strip_prefix("http://").unwrap();
+    get(address.parse().unwrap(), address, path)
+}
+
 /// Both outputs of a command.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))

@@ -31,11 +31,12 @@ use crate::builder::process::places::Places;
 use crate::builder::tools::{self, Tools};
 use crate::builder::{BuildError, BuildRequest, Builder};
 use crate::disk::{self, Exceeded, Size};
-use crate::fences::Fences;
+use crate::fences::{Fenced, Fences};
 use crate::key::StepKey;
 use crate::output::{Mask, Output};
 use crate::process::{Exit, Program, Refusal, SpawnError, Supervisor};
 use crate::registry::local::LocalRegistry;
+use crate::turns::Turns;
 
 pub use crate::builder::process::environment::run_defaults;
 pub use crate::builder::process::settings::Settings;
@@ -46,6 +47,7 @@ pub struct ProcessBuilder {
     settings: Settings,
     supervisor: Supervisor,
     fences: Fences,
+    turns: Turns,
 }
 
 /// One build, while it runs.
@@ -61,7 +63,7 @@ impl ProcessBuilder {
     /// Runs the tools below `supervisor`.
     #[must_use]
     pub fn new(settings: Settings, supervisor: Supervisor) -> Self {
-        Self { settings, supervisor, fences: Fences::default() }
+        Self { settings, supervisor, fences: Fences::default(), turns: Turns::default() }
     }
 
     /// Ends what runs under some names.
@@ -172,6 +174,7 @@ impl Builder for ProcessBuilder {
         cancel: &CancellationToken,
     ) -> Result<(), BuildError> {
         self.fences.enter(key).map_err(|fenced| failed("begin", fenced))?;
+        let turn = self.turns.take(request.deployment).await;
         let name = name(request.deployment);
         self.end(vec![name.clone()]).await?;
         if let Err(full) = self.settings.reserve.check(&self.settings.data) {
@@ -194,6 +197,7 @@ impl Builder for ProcessBuilder {
             result = Box::pin(self.run_all(&build, plan)) => result,
             exceeded = watch => Err(self.exceeded(exceeded)),
             () = cancel.cancelled() => Err(refused("build_cancelled", "the build was cancelled")),
+            () = turn.superseded.cancelled() => Err(failed("go on", Fenced { step: key.step })),
             () = tokio::time::sleep(self.settings.limit) => Err(timed_out(self.settings.limit)),
         };
         if result.is_err() {
@@ -206,6 +210,7 @@ impl Builder for ProcessBuilder {
     }
 
     async fn clean(&self, deployment: DeploymentId) -> Result<(), BuildError> {
+        let _turn = self.turns.take(deployment).await;
         self.end(vec![name(deployment), format!("fetch/{deployment}")]).await?;
         let data = self.settings.data.clone();
         let directory = self.settings.builds().join(deployment.to_string());

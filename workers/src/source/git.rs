@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use domain::source::{GitRef, RepositoryUrl, Revision, RevisionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::fences::Fences;
+use crate::fences::{Fenced, Fences};
 use crate::key::StepKey;
 use crate::output::Output;
 use crate::process::Supervisor;
@@ -31,6 +31,7 @@ use crate::source::git::command::Git;
 use crate::source::git::mirror::Mirror;
 use crate::source::git::reference::Wanted;
 use crate::source::workspace::Workspace;
+use crate::turns::Turns;
 
 pub use crate::source::git::settings::Settings;
 
@@ -40,6 +41,7 @@ pub struct GitSource {
     settings: Settings,
     supervisor: Supervisor,
     fences: Fences,
+    turns: Turns,
 }
 
 /// A tree that is to be written: the repository itself, or one of its submodules.
@@ -57,7 +59,7 @@ impl GitSource {
     /// Runs git below `supervisor`.
     #[must_use]
     pub fn new(settings: Settings, supervisor: Supervisor) -> Self {
-        Self { settings, supervisor, fences: Fences::default() }
+        Self { settings, supervisor, fences: Fences::default(), turns: Turns::default() }
     }
 
     /// Puts the files of a repository into `into`, see [`Source::fetch`](crate::source::Source::fetch).
@@ -75,7 +77,9 @@ impl GitSource {
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<Revision, SourceError> {
-        self.fences.enter(key).map_err(|fenced| failure::failed("fetch", Some(Box::new(fenced))))?;
+        let superseded = |fenced| failure::failed("fetch", Some(Box::new(fenced)));
+        self.fences.enter(key).map_err(superseded)?;
+        let turn = self.turns.take(key.deployment).await;
         let name = format!("fetch/{}", key.deployment);
         self.end(&name).await;
         let workspace = Workspace::new(into, key);
@@ -86,10 +90,10 @@ impl GitSource {
         let result = tokio::select! {
             result = bringing => result,
             () = cancel.cancelled() => Err(failure::cancelled()),
+            () = turn.superseded.cancelled() => Err(superseded(Fenced { step: key.step })),
             () = tokio::time::sleep(self.settings.limit) => Err(failure::timed_out(url, self.settings.limit)),
         };
-        let fenced = |fenced| failure::failed("fetch", Some(Box::new(fenced)));
-        match result.and_then(|revision| self.fences.enter(key).map(|()| revision).map_err(fenced)) {
+        match result.and_then(|revision| self.fences.enter(key).map(|()| revision).map_err(superseded)) {
             Ok(revision) => {
                 let cannot = |error| failure::failed("put the files in place", Some(Box::new(error)));
                 workspace.place().await.map_err(cannot)?;
