@@ -50,7 +50,7 @@ async fn main() {
     let mut to = sqlite(&folder.path().join("raw.db")).await;
     let raw = raw_sqlite(&mut from, &mut to).await;
     report("sqlite: raw inserts of the same rows", events, raw);
-    println!("  ratio {:.2}", raw.as_secs_f64() / rebuild.as_secs_f64());
+    tell("SQLite", events, rebuild, raw, "raw inserts of the same rows");
 
     let Ok(server) = std::env::var("SWITCHBACK_TEST_POSTGRES") else { return };
     let schema = format!("bench_{}", Uuid::now_v7().simple());
@@ -65,8 +65,18 @@ async fn main() {
     report("postgres: rebuild", events, rebuild);
     let raw = raw_postgres(&mut connection, &schema).await;
     report("postgres: raw COPY of the same rows", events, raw);
-    println!("  ratio {:.2}", raw.as_secs_f64() / rebuild.as_secs_f64());
+    tell("PostgreSQL", events, rebuild, raw, "a raw COPY of the same rows");
     run(&mut connection, format!("DROP SCHEMA {schema} CASCADE; DROP SCHEMA {schema}_raw CASCADE")).await;
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the example is for")]
+fn tell(engine: &str, events: usize, rebuild: Duration, raw: Duration, beside: &str) {
+    let per_second = |took: Duration| events as f64 / took.as_secs_f64();
+    let figure = serde_json::json!({
+        "what": format!("events of a rebuild of all read models on {engine}"), "unit": "per s",
+        "ours": per_second(rebuild), "beside": beside, "theirs": per_second(raw),
+    });
+    println!("FIGURE {figure}");
 }
 
 #[expect(clippy::print_stdout, reason = "it is what the example is for")]

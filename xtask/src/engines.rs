@@ -6,11 +6,11 @@
 //! kernel ends the servers (parent death signal), and the next task sweeps the folder. So no signal is
 //! handled anywhere, and no process is ever looked up by its name.
 
-mod install;
+pub(crate) mod install;
 mod keeper;
 mod nats;
 mod place;
-mod poll;
+pub(crate) mod poll;
 mod port;
 mod postgres;
 mod running;
@@ -20,7 +20,9 @@ use crate::failure::Failure;
 
 pub(crate) use crate::engines::install::tools;
 pub(crate) use crate::engines::place::Purpose;
+pub(crate) use crate::engines::port::free as free_port;
 pub(crate) use crate::engines::running::Running;
+pub(crate) use crate::engines::server::{End, Server};
 
 /// What can be brought up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

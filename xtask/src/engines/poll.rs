@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What was waited for did not come.
 #[derive(Debug)]
-pub(super) struct TooLate {
+pub(crate) struct TooLate {
     limit: Duration,
     /// What the last look said.
     last: Option<String>,
@@ -24,7 +24,7 @@ impl fmt::Display for TooLate {
 impl std::error::Error for TooLate {}
 
 /// Looks until there is something. A look that fails is looked at again: what starts up refuses at first.
-pub(super) fn until<T, E: fmt::Display>(
+pub(crate) fn until<T, E: fmt::Display>(
     limit: Duration,
     mut look: impl FnMut() -> Result<Option<T>, E>,
 ) -> Result<T, TooLate> {

@@ -15,7 +15,7 @@ const STRIDE: u32 = 40;
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A port of the loopback interface that is free now and that no other call of this process was given.
-pub(super) fn free() -> Result<u16, Failure> {
+pub(crate) fn free() -> Result<u16, Failure> {
     for _ in 0..COUNT {
         let port = candidate(std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -12,7 +12,7 @@ use crate::program;
 const LOG_LINES_SHOWN: usize = 15;
 
 /// How a server is ended.
-pub(super) enum End {
+pub(crate) enum End {
     /// At once. Its data is thrown away.
     Kill,
     /// By a program of its own, since it holds shared memory that outlives a kill.
@@ -20,27 +20,27 @@ pub(super) enum End {
 }
 
 /// Another user of this machine.
-pub(super) struct User {
-    pub(super) id: u32,
-    pub(super) group: u32,
+pub(crate) struct User {
+    pub(crate) id: u32,
+    pub(crate) group: u32,
 }
 
 impl User {
     /// Looks a user up in the text of `/etc/passwd`.
-    pub(super) fn named(name: &str, known: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str, known: &str) -> Option<Self> {
         let mut users = known.lines().map(|line| line.split(':').collect::<Vec<_>>());
         let fields = users.find(|fields| fields.first() == Some(&name))?;
         Some(User { id: fields.get(2)?.parse().ok()?, group: fields.get(3)?.parse().ok()? })
     }
 
     /// For `setpriv`.
-    pub(super) fn arguments(&self) -> [String; 3] {
+    pub(crate) fn arguments(&self) -> [String; 3] {
         [format!("--reuid={}", self.id), format!("--regid={}", self.group), "--clear-groups".to_owned()]
     }
 }
 
 /// A running server.
-pub(super) struct Server {
+pub(crate) struct Server {
     name: String,
     child: Child,
     log: PathBuf,
@@ -50,7 +50,7 @@ pub(super) struct Server {
 impl Server {
     /// Starts `command` so that the kernel sends it `on_orphaned` when this thread, that is this process, is
     /// gone.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &str,
         place: &Path,
         on_orphaned: &str,
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// What it left when it is down already, though nobody asked it to be.
-    pub(super) fn post_mortem(&mut self) -> Option<String> {
+    pub(crate) fn post_mortem(&mut self) -> Option<String> {
         match self.child.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(format!("{} went down with {status}:\n{}", self.name, self.log_end())),
@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Ends it and waits until it is gone.
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         if let End::Ask(command) = &mut self.end
             && program::output(command).is_err()
         {
