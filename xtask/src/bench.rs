@@ -124,7 +124,11 @@ impl Bench {
         let mut figures = vec![];
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             match line.strip_prefix(MARK) {
-                Some(figure) => figures.push(Figure::parse(figure)?),
+                Some(text) => {
+                    let figure = Figure::parse(text)?;
+                    println!("  {figure}");
+                    figures.push(figure);
+                }
                 None => println!("  {line}"),
             }
         }

@@ -75,9 +75,16 @@ fn start(
     let traefik = install::traefik()?;
     let upstream = free_port()?;
     let mut add = |name, port, command: &Command, end: End| -> Result<(), Failure> {
-        servers.push(Server::start(&format!("bench-{port}"), directory, "TERM", None, command, end)?);
-        poll::until(READY_LIMIT, || TcpStream::connect(("127.0.0.1", port)).map(|_| Some(())))
-            .doing(|| format!("see {name} answer"))?;
+        let mut server = Server::start(&format!("bench-{port}"), directory, "TERM", None, command, end)?;
+        let answers = poll::until(READY_LIMIT, || {
+            match server.post_mortem() {
+                Some(end) => Ok(Err(Failure::new(end))),
+                None => TcpStream::connect(("127.0.0.1", port)).map(|_| Ok(())),
+            }
+            .map(Some)
+        });
+        servers.push(server);
+        answers.doing(|| format!("see {name} answer"))??;
         contenders.push(Contender { name, port, rates: vec![], slowest: vec![] });
         Ok(())
     };
@@ -106,7 +113,7 @@ fn start(
     add("Caddy", port, &command, End::Kill)?;
 
     let port = free_port()?;
-    let file = directory.join("traefik.toml");
+    let file = directory.join("routes.toml");
     let text = format!(
         "[http.routers.a]\nrule = \"Host(`a.test`)\"\nservice = \"a\"\n\
          [[http.services.a.loadBalancer.servers]]\nurl = \"http://127.0.0.1:{upstream}\"\n"

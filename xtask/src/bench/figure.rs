@@ -1,6 +1,6 @@
 //! One figure, and the table of all.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -59,8 +59,11 @@ impl Figure {
     fn ratio(&self) -> Option<f64> {
         self.beside.as_ref().map(|(_, theirs)| self.ours / theirs)
     }
+}
 
-    fn row(&self) -> String {
+/// A row of the table.
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let beside = self
             .beside
             .as_ref()
@@ -77,7 +80,8 @@ impl Figure {
             };
             if is_met { words } else { format!("{words}: **missed**") }
         });
-        format!("| {} | {} {} | {beside} | {ratio} | {goal} |", self.what, rounded(self.ours), self.unit)
+        let ours = rounded(self.ours);
+        write!(f, "| {} | {ours} {} | {beside} | {ratio} | {goal} |", self.what, self.unit)
     }
 }
 
@@ -97,7 +101,7 @@ pub(super) fn table(figures: &[Figure]) -> String {
         String::from("| what | Switchback | beside | ratio | goal |\n| --- | --- | --- | --- | --- |\n");
     for figure in figures {
         // A string takes everything.
-        let _ = writeln!(table, "{}", figure.row());
+        let _ = writeln!(table, "{figure}");
     }
     table
 }
@@ -112,7 +116,7 @@ mod tests {
             let text = format!(
                 r#"{{"what": "a", "unit": "s", "ours": {ours}, "beside": "b", "theirs": 2, "goal": {goal}}}"#
             );
-            Figure::parse(&text).unwrap().row()
+            Figure::parse(&text).unwrap().to_string()
         };
         assert_eq!(
             figure(1.0, r#"{"ratio_at_least": 0.4}"#),
