@@ -81,7 +81,7 @@ async fn filter(app: &App, caller: &Caller, params: &HistoryParams) -> Result<au
     if let Some(service) = &params.service {
         let environment = params.environment.clone().unwrap_or_else(|| "production".into());
         let path = OnService { project: project.clone(), environment, service: service.clone() };
-        filter.service = Some(app.service(organization, &path).await?.id);
+        filter.service = Some(app.service_id(organization, &path).await?);
     }
     Ok(filter)
 }

@@ -161,7 +161,7 @@ pub(crate) async fn create(
     command: Given<NewDeployment>,
 ) -> Result<Answer, ApiError> {
     let organization = command.caller.organization();
-    let service = app.service(organization, &path).await?.id;
+    let service = app.service_id(organization, &path).await?;
     let (request, body) = (&command.request, command.body);
     let (id, outcome) = match (body.source, body.release) {
         (Some(source), None) => {

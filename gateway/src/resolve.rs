@@ -1,7 +1,7 @@
 //! From what stands in a path to what is meant: names and ids are taken alike. What is not there, or not the
 //! organisation's, is not found; nobody is told which of the two it is.
 
-use domain::id::{DeploymentId, OrganizationId};
+use domain::id::{DeploymentId, OrganizationId, ServiceId};
 use projections::deployment::Deployment;
 use projections::project::{Environment, Project};
 use projections::service::Service;
@@ -106,6 +106,19 @@ impl App {
                 format!("there is no service `{wanted}` in {environment} of project {project}; {hint}");
             ApiError::not_found("service_not_found", message)
         })
+    }
+
+    /// The service that is meant, for whoever needs nothing else of it.
+    pub(crate) async fn service_id(
+        &self,
+        organization: OrganizationId,
+        path: &OnService,
+    ) -> Result<ServiceId, ApiError> {
+        let OnService { project, environment, service } = path;
+        match service::locate(&self.reads, organization, project, environment, service).await? {
+            Some(id) => Ok(id),
+            None => Ok(self.service(organization, path).await?.id),
+        }
     }
 
     /// The deployment that is meant.

@@ -80,7 +80,7 @@ pub(crate) async fn roll_back(
 ) -> Result<Response, ApiError> {
     let target = given.body.target()?;
     let organization = given.caller.organization();
-    let service = app.service(organization, &path).await?.id;
+    let service = app.service_id(organization, &path).await?;
     if params.dry_run {
         let plan = app.bus.plan_rollback(&given.request, organization, service, target).await?;
         return Ok(Answer::ok(&json!({ "plan": plan_view(&plan) })).into_response());

@@ -126,8 +126,8 @@ pub(crate) async fn delete(
     given: Given<Nothing>,
 ) -> Result<Gone, ApiError> {
     let organization = given.caller.organization();
-    let service = app.service(organization, &path).await?;
-    let outcome = app.bus.delete_service(&given.request, organization, service.id).await?;
+    let service = app.service_id(organization, &path).await?;
+    let outcome = app.bus.delete_service(&given.request, organization, service).await?;
     Ok(Gone(outcome.position))
 }
 
@@ -146,8 +146,8 @@ pub(crate) async fn scale(
         rejected(&invalid)
     })?;
     let organization = given.caller.organization();
-    let service = app.service(organization, &path).await?;
-    let (deployment, outcome) = app.bus.scale(&given.request, organization, service.id, replicas).await?;
+    let service = app.service_id(organization, &path).await?;
+    let (deployment, outcome) = app.bus.scale(&given.request, organization, service, replicas).await?;
     app.carried_out(&given.caller, deployment, &outcome).await
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn upload(
     body: Body,
 ) -> Result<Answer, ApiError> {
     caller.may(Action::Deploy)?;
-    app.service(caller.organization(), &path).await?;
+    app.service_id(caller.organization(), &path).await?;
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given != "application/gzip" {
         return Err(ApiError::content_type("application/gzip"));

@@ -101,9 +101,9 @@ pub(crate) async fn change(
         set.insert(name(key)?, Secret::new(value));
     }
     let unset = given.body.unset.iter().map(name).collect::<Result<BTreeSet<_>, _>>()?;
-    let service = app.service(organization, &path).await?;
+    let service = app.service_id(organization, &path).await?;
     let change = VariableChange { set, unset, deploy: given.body.deploy };
     let (deployment, outcome) =
-        app.bus.change_variables(&given.request, organization, service.id, change).await?;
+        app.bus.change_variables(&given.request, organization, service, change).await?;
     app.carried_out(&given.caller, deployment, &outcome).await
 }

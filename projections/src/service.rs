@@ -7,7 +7,7 @@ use domain::event::Event;
 use domain::service;
 use domain::stream::Recorded;
 
-pub use self::query::{Exits, Filter, Live, Place, Service, find, get, list, place};
+pub use self::query::{Exits, Filter, Live, Place, Service, find, get, list, locate, place};
 
 use crate::change::Change;
 use crate::projection::Projection;

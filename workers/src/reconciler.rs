@@ -163,7 +163,7 @@ impl Reconciler {
         for ordinal in 0..live.specification.replicas {
             let id = InstanceId { deployment: wanted.deployment, ordinal };
             match self.context.runtime.state(id).await? {
-                InstanceState::Running { address, .. } => {
+                InstanceState::Running { address } => {
                     running.push(Instance { id, address });
                     self.forget_stable(id);
                 }

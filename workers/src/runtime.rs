@@ -60,8 +60,6 @@ pub enum InstanceState {
     Running {
         /// Where its port is to be.
         address: SocketAddr,
-        /// The TCP ports that its processes listen on, as far as that can be seen.
-        listening: Vec<u16>,
     },
     /// Its program has ended by itself.
     Exited {
@@ -117,6 +115,13 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// [`RuntimeError`].
     async fn state(&self, id: InstanceId) -> Result<InstanceState, RuntimeError>;
+
+    /// The TCP ports that an instance's processes listen on, as far as that can be seen; to be asked when
+    /// something is wrong, since it may take its time.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    async fn listening(&self, id: InstanceId) -> Result<Vec<u16>, RuntimeError>;
 
     /// Asks an instance to end (SIGTERM), ends it after `grace` with everything it started, and returns when
     /// nothing of it is left. One that does not run is stopped already.

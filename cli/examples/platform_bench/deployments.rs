@@ -18,9 +18,29 @@ const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the platform is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(10);
-const HOSTNAME: &str = "web.bench.localhost";
 
-const APPLICATION: &str = r#"
+/// Something to deploy, and how it is done by hand.
+struct Application {
+    /// What the figure is of.
+    what: &'static str,
+    service: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    /// What makes more files, once.
+    prepare: Option<&'static [&'static str]>,
+    build: &'static [&'static str],
+    start: &'static [&'static str],
+}
+
+/// Nothing to build but a syntax check: all that the platform does of its own is seen.
+const SMALLEST: Application = Application {
+    what: "a program of one file in Python",
+    service: "smallest",
+    files: &[
+        ("Procfile", "web: python3 app.py\n"),
+        ("switchback.toml", "[build]\nbuild = \"python3 -m compileall -q .\"\n"),
+        (
+            "app.py",
+            r#"
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -35,18 +55,47 @@ class App(BaseHTTPRequestHandler):
         pass
 
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
-"#;
+"#,
+        ),
+    ],
+    prepare: None,
+    build: &["python3", "-m", "compileall", "-q", "."],
+    start: &["python3", "app.py"],
+};
+
+/// Dependencies, from a cache that is warm on both sides.
+const USUAL: Application = Application {
+    what: "a program with Express, by `npm ci`",
+    service: "usual",
+    files: &[
+        (".gitignore", "node_modules\n"),
+        (
+            "package.json",
+            r#"{"name": "bench", "version": "1.0.0", "private": true,
+                "scripts": {"start": "node server.js"}, "dependencies": {"express": "4.21.2"}}"#,
+        ),
+        (
+            "server.js",
+            "const app = require('express')();\napp.get('/', (_, answer) => answer.send('TEXT'));\n\
+             app.listen(process.env.PORT, '127.0.0.1');\n",
+        ),
+    ],
+    prepare: Some(&["npm", "install", "--package-lock-only", "--no-audit", "--no-fund"]),
+    build: &["npm", "ci", "--no-audit", "--no-fund"],
+    start: &["node", "server.js"],
+};
 
 /// Measures all of it.
 pub(crate) async fn measure(binary: &Path, dir: &Path) -> Result<(), BoxError> {
     let place = tempfile::tempdir_in(dir)?;
     let server = Server::start(binary, place.path(), &[])?;
     tell("start on an empty directory until ready", "s", server.ready_after.as_secs_f64(), None)?;
-    compare_deployments(&server, place.path())?;
+    compare_deployments(&server, place.path(), &SMALLEST)?;
+    compare_deployments(&server, place.path(), &USUAL)?;
     let before = server.processor_seconds()?;
     std::thread::sleep(REST);
     let share = (server.processor_seconds()? - before) / REST.as_secs_f64();
-    tell("memory of `up` at rest, after 15 deployments", "MB", megabytes(server.memory()?), Some(60.0))?;
+    tell("memory of `up` at rest, after 30 deployments", "MB", megabytes(server.memory()?), Some(60.0))?;
     tell("processor of `up` at rest", "% of one", share * 100.0, None)?;
     drop(server);
     let place = tempfile::tempdir_in(dir)?;
@@ -74,8 +123,10 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<(), BoxErr
     if status.success() { Ok(()) } else { Err(format!("{program} {arguments:?} ended with {status}").into()) }
 }
 
-fn write_revision(repository: &Path, text: &str) -> Result<(), BoxError> {
-    std::fs::write(repository.join("app.py"), APPLICATION.replace("TEXT", text))?;
+fn write_revision(application: &Application, repository: &Path, text: &str) -> Result<(), BoxError> {
+    for (name, content) in application.files {
+        std::fs::write(repository.join(name), content.replace("TEXT", text))?;
+    }
     commit(repository, text)
 }
 
@@ -86,9 +137,9 @@ fn commit(repository: &Path, subject: &str) -> Result<(), BoxError> {
     run(repository, "git", &[&identity[..], &["commit", "--quiet", "-m", subject]].concat())
 }
 
-fn until_it_says(address: SocketAddr, text: &str) -> Result<(), BoxError> {
+fn until_it_says(address: SocketAddr, hostname: &str, text: &str) -> Result<(), BoxError> {
     let deadline = Instant::now() + PATIENCE;
-    while page(address, HOSTNAME) != Some((200, text.to_owned())) {
+    while !page(address, hostname).is_some_and(|(status, body)| status == 200 && body == text) {
         if Instant::now() > deadline {
             return Err(format!("it never says {text}").into());
         }
@@ -98,61 +149,69 @@ fn until_it_says(address: SocketAddr, text: &str) -> Result<(), BoxError> {
 }
 
 /// One revision after the other, each deployed by the platform and by hand, and then a rollback.
-fn compare_deployments(server: &Server, place: &Path) -> Result<(), BoxError> {
-    let repository = place.join("app");
+fn compare_deployments(server: &Server, place: &Path, application: &Application) -> Result<(), BoxError> {
+    let repository = place.join(application.service);
     std::fs::create_dir(&repository)?;
     run(&repository, "git", &["init", "--quiet", "--initial-branch=main"])?;
-    std::fs::write(repository.join("Procfile"), "web: python3 app.py\n")?;
-    std::fs::write(repository.join("switchback.toml"), "[build]\nbuild = \"python3 -m compileall -q .\"\n")?;
+    write_revision(application, &repository, "revision 0")?;
+    if let Some([program, arguments @ ..]) = application.prepare {
+        run(&repository, program, arguments)?;
+        commit(&repository, "prepared")?;
+    }
     let url = format!("file://{}", repository.display());
-    let on = ["-p", "bench", "-s", "web", "-y", "--quiet"];
-    write_revision(&repository, "revision 0")?;
-    deploy(server, &[&["deploy", &url][..], &on].concat(), "revision 0")?;
+    let on = ["-p", "bench", "-s", application.service, "-y", "--quiet"];
+    let hostname = format!("{}.bench.localhost", application.service);
+    let deploy = |arguments: &[&str], text: &str| deploy(server, &[arguments, &on].concat(), &hostname, text);
+    // Both have done it before.
+    deploy(&["deploy", &url], "revision 0")?;
+    by_hand(application, &url, place, "revision 0")?;
     let (mut ours, mut hand, mut back) = (vec![], vec![], vec![]);
     for round in 1..=ROUNDS {
         let text = format!("revision {round}");
-        write_revision(&repository, &text)?;
-        hand.push(by_hand(&url, place, &text)?);
-        ours.push(deploy(server, &[&["deploy", &url][..], &on].concat(), &text)?);
-        back.push(deploy(server, &[&["rollback", "v1"][..], &on].concat(), "revision 0")?);
+        write_revision(application, &repository, &text)?;
+        hand.push(by_hand(application, &url, place, &text)?);
+        ours.push(deploy(&["deploy", &url], &text)?);
+        back.push(deploy(&["rollback", "v1"], "revision 0")?);
     }
+    let what = application.what;
     let longest = back.iter().copied().fold(0.0, f64::max);
     let figure = json!({
-        "what": "`deploy` of the next revision until its first 200, median of 7", "unit": "s",
+        "what": format!("`deploy` of the next revision until its first 200, {what}"), "unit": "s",
         "ours": median(ours), "beside": "the same steps by hand", "theirs": median(hand),
         "goal": { "ratio_at_most": 1.15 },
     });
     say(&format!("FIGURE {figure}"))?;
-    tell("`rollback` until the first 200 of the old release, median of 7", "s", median(back), Some(1.0))?;
-    tell("the same, the longest", "s", longest, Some(1.0))
+    let back = median(back);
+    tell(&format!("`rollback` until the first 200 of the old release, {what}"), "s", back, Some(1.0))?;
+    tell("the same, the longest of 7", "s", longest, Some(1.0))
 }
 
 /// Runs the command line and looks at the page meanwhile; the seconds until it says what it should.
-fn deploy(server: &Server, arguments: &[&str], text: &str) -> Result<f64, BoxError> {
+fn deploy(server: &Server, arguments: &[&str], hostname: &str, text: &str) -> Result<f64, BoxError> {
     let began = Instant::now();
     let mut command = server.command(arguments).stdout(Stdio::null()).spawn()?;
-    until_it_says(server.edge, text)?;
+    until_it_says(server.edge, hostname, text)?;
     let took = began.elapsed().as_secs_f64();
     let status = command.wait()?;
     if status.success() { Ok(took) } else { Err(format!("{arguments:?} ended with {status}").into()) }
 }
 
 /// Clone, build, start, and ask until it answers: what somebody would type.
-fn by_hand(url: &str, place: &Path, text: &str) -> Result<f64, BoxError> {
+fn by_hand(application: &Application, url: &str, place: &Path, text: &str) -> Result<f64, BoxError> {
     let directory = place.join("by-hand");
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let began = Instant::now();
     run(place, "git", &["clone", "--quiet", "--depth", "1", url, "by-hand"])?;
-    run(&directory, "python3", &["-m", "compileall", "-q", "."])?;
-    let mut application = Command::new("python3")
-        .arg("app.py")
+    run(&directory, application.build[0], &application.build[1..])?;
+    let mut program = Command::new(application.start[0])
+        .args(&application.start[1..])
         .current_dir(&directory)
         .env("PORT", port.to_string())
         .spawn()?;
-    let answered = until_it_says(SocketAddr::from(([127, 0, 0, 1], port)), text);
+    let answered = until_it_says(SocketAddr::from(([127, 0, 0, 1], port)), "localhost", text);
     let took = began.elapsed().as_secs_f64();
-    application.kill()?;
-    application.wait()?;
+    program.kill()?;
+    program.wait()?;
     std::fs::remove_dir_all(&directory)?;
     answered.map(|()| took)
 }

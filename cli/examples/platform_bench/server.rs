@@ -94,7 +94,7 @@ impl Drop for Server {
 
 fn command(binary: &Path, directory: &Path) -> Command {
     let mut command = Command::new(binary);
-    command.env("HOME", directory).env("XDG_CONFIG_HOME", directory.join("config")).stdin(Stdio::null());
+    command.env("XDG_CONFIG_HOME", directory.join("config")).stdin(Stdio::null());
     command.current_dir(directory);
     command
 }

@@ -144,6 +144,10 @@ const SERVICE: &str = "SELECT s.id, s.name, s.project, p.name AS project_name, s
      LEFT JOIN exits x ON x.service = s.id AND x.release = s.live_release \
      WHERE s.organization = $1 AND s.deleted_at IS NULL";
 
+const LOCATE: &str = "SELECT s.id FROM services s JOIN environments e ON e.id = s.environment \
+     JOIN projects p ON p.id = s.project \
+     WHERE s.organization = $1 AND s.deleted_at IS NULL AND e.removed_at IS NULL AND p.deleted_at IS NULL";
+
 /// Services by project, environment and name.
 ///
 /// # Errors
@@ -240,6 +244,36 @@ async fn look_closer(
         });
     }
     Ok(())
+}
+
+row! {
+    /// Which service is meant.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Located {
+        /// Its id.
+        id: ServiceId,
+    }
+}
+
+/// The service that a person means by the names of its project, its environment and itself, in one query.
+/// `None` says little: ids are looked for by [`find`] and its like, step by step, and so is what is wrong.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn locate(
+    store: &ReadStore,
+    organization: OrganizationId,
+    project: &str,
+    environment: &str,
+    service: &str,
+) -> Result<Option<ServiceId>, QueryError> {
+    let Ok(slug) = project.parse::<ProjectName>().map(|name| name.slug()) else { return Ok(None) };
+    let select = Select::of(organization, LOCATE)
+        .with("AND p.slug = ? AND e.name = ?", [slug.into(), environment.to_owned().into()])
+        .with("AND s.name = ?", [service.to_owned().into()])
+        .with("ORDER BY p.created_at, p.id, s.created_at, s.id LIMIT 1", []);
+    let found: Option<Located> = store.optional(select).await?;
+    Ok(found.map(|located| located.id))
 }
 
 row! {

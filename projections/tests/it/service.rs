@@ -4,10 +4,10 @@ use domain::service;
 use domain::service::release::InstanceId;
 use insta::assert_json_snapshot;
 use switchback_projections::page::Page;
-use switchback_projections::service::{Filter, find, get, list, place};
+use switchback_projections::service::{Filter, find, get, list, locate, place};
 
 use crate::database::{on_both, told};
-use crate::story::{ACME, Shop, Story};
+use crate::story::{ACME, OTHER, Shop, Story};
 
 on_both! {
     async fn services_say_what_is_live_and_whose_turn_it_is(database: Database) {
@@ -34,6 +34,20 @@ on_both! {
         assert_eq!(found(shop.staging, "web".into()).await, None);
         assert_eq!(found(shop.staging, shop.web.to_string()).await, None);
         assert_eq!(found(shop.production, "w%".into()).await, None);
+    }
+
+    async fn a_service_is_located_by_names_in_its_organization_only(database: Database) {
+        let shop = Shop::open().await;
+        let store = told(&database, &shop.story).await;
+        let located = async |organization, project: &str, environment: &str, service: &str| {
+            locate(&store, organization, project, environment, service).await.unwrap()
+        };
+        assert_eq!(located(ACME, "shop", "production", "web").await, Some(shop.web));
+        assert_eq!(located(ACME, "Shop", "production", "web").await, Some(shop.web));
+        assert_eq!(located(OTHER, "shop", "production", "web").await, None);
+        assert_eq!(located(ACME, "shop", "staging", "web").await, None);
+        assert_eq!(located(ACME, "shop", "production", "w%").await, None);
+        assert_eq!(located(ACME, "other", "production", "web").await, None);
     }
 
     async fn a_change_that_was_taken_back_is_not_staged(database: Database) {

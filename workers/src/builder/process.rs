@@ -78,14 +78,20 @@ impl ProcessBuilder {
     }
 
     async fn run_all(&self, build: &Build<'_>, plan: &Plan) -> Result<(), BuildError> {
+        // What a version manager puts before the interpreter takes as long as a small build.
+        let interpreter = outcome::interpreter(&self.supervisor, build, plan.language);
+        let ((), interpreter) = tokio::try_join!(self.run_commands(build, plan), interpreter)?;
+        for note in outcome::settle(build, plan, interpreter).await? {
+            build.output.say(note).await;
+        }
+        Ok(())
+    }
+
+    async fn run_commands(&self, build: &Build<'_>, plan: &Plan) -> Result<(), BuildError> {
         let install = plan.install.iter().map(|command| ("install", command));
         for (what, command) in install.chain(plan.build.iter().map(|command| ("build", command))) {
             build.output.say(format!("{what}: {command}")).await;
             self.run(build, command).await?;
-        }
-        let notes = outcome::settle(&self.supervisor, build, plan).await?;
-        for note in notes {
-            build.output.say(note).await;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::runtime::InstanceState;
 use crate::step::StepError;
 
 /// How long between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(5);
 /// The pause grows to this while an instance takes its time.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -53,27 +53,25 @@ async fn until_healthy(
     let deadline = Instant::now() + limit;
     let mut pause = PAUSE;
     loop {
-        let listening = match context.runtime.state(instance.id).await? {
-            InstanceState::Running { address, listening } => {
-                instance.address = address;
-                listening
-            }
+        match context.runtime.state(instance.id).await? {
+            InstanceState::Running { address } => instance.address = address,
             InstanceState::Exited { exit } => return Err(exited(&exit)),
             InstanceState::Absent => {
                 let at = Some(instance.address);
                 instance = roll_out::start(context, step.key, instance.id, at, plan).await?;
                 continue;
             }
-        };
+        }
         let answer = ask(instance.address, health).await;
         if answer == Answer::Healthy {
             return Ok(instance);
         }
         if Instant::now() >= deadline {
+            let listening = context.runtime.listening(instance.id).await?;
             return Err(never(&answer, instance.address.port(), &listening, limit));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(PAUSE_MAX);
+        pause = (pause * 5 / 4).min(PAUSE_MAX);
     }
 }
 

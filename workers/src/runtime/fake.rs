@@ -193,11 +193,16 @@ impl Runtime for FakeRuntime {
     async fn state(&self, id: InstanceId) -> Result<InstanceState, RuntimeError> {
         let world = self.world();
         if let Some(listener) = world.running.get(&id) {
-            let address = address(listener)?;
-            return Ok(InstanceState::Running { address, listening: vec![address.port()] });
+            return Ok(InstanceState::Running { address: address(listener)? });
         }
         let exit = world.exited.get(&id).cloned();
         Ok(exit.map_or(InstanceState::Absent, |exit| InstanceState::Exited { exit }))
+    }
+
+    async fn listening(&self, id: InstanceId) -> Result<Vec<u16>, RuntimeError> {
+        let world = self.world();
+        let Some(listener) = world.running.get(&id) else { return Ok(vec![]) };
+        Ok(vec![address(listener)?.port()])
     }
 
     async fn stop(&self, id: InstanceId, _grace: Duration) -> Result<(), RuntimeError> {

@@ -187,14 +187,18 @@ impl Shared {
         blocking("remove its directories", move || disk::remove(&directory)).await
     }
 
-    async fn state(&self, id: InstanceId) -> Result<InstanceState, RuntimeError> {
-        let Some(entry) = self.entry(id) else { return Ok(InstanceState::Absent) };
-        if let Some(exit) = entry.child.exit() {
-            return Ok(InstanceState::Exited { exit: exit.to_string() });
+    fn state(&self, id: InstanceId) -> InstanceState {
+        let Some(entry) = self.entry(id) else { return InstanceState::Absent };
+        match entry.child.exit() {
+            Some(exit) => InstanceState::Exited { exit: exit.to_string() },
+            None => InstanceState::Running { address: entry.address },
         }
+    }
+
+    async fn listening(&self, id: InstanceId) -> Result<Vec<u16>, RuntimeError> {
+        let Some(entry) = self.entry(id) else { return Ok(vec![]) };
         let supervisor = entry.child.supervisor_pid();
-        let listening = blocking("look for its ports", move || ports::listening(supervisor)).await?;
-        Ok(InstanceState::Running { address: entry.address, listening })
+        blocking("look for its ports", move || ports::listening(supervisor)).await
     }
 
     /// What runs, is known or has left a directory, by the names of its directories: instances and commands.
@@ -248,7 +252,11 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn state(&self, id: InstanceId) -> Result<InstanceState, RuntimeError> {
-        self.shared.state(id).await
+        Ok(self.shared.state(id))
+    }
+
+    async fn listening(&self, id: InstanceId) -> Result<Vec<u16>, RuntimeError> {
+        self.shared.listening(id).await
     }
 
     async fn stop(&self, id: InstanceId, grace: Duration) -> Result<(), RuntimeError> {

@@ -30,10 +30,13 @@ async fn exit(exits: &mut tokio::sync::broadcast::Receiver<Exit>) -> Exit {
 async fn listening(runtime: &ProcessRuntime, id: InstanceId) -> (SocketAddr, Vec<u16>) {
     loop {
         match runtime.state(id).await.unwrap() {
-            InstanceState::Running { address, listening } if !listening.is_empty() => {
-                return (address, listening);
+            InstanceState::Running { address } => {
+                let listening = runtime.listening(id).await.unwrap();
+                if !listening.is_empty() {
+                    return (address, listening);
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            InstanceState::Running { .. } => tokio::time::sleep(Duration::from_millis(5)).await,
             state @ (InstanceState::Exited { .. } | InstanceState::Absent) => {
                 panic!("it does not run: {state:?}")
             }

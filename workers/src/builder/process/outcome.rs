@@ -26,15 +26,17 @@ const PAGES: [&str; 7] =
 
 /// Sees to it that what the plan starts is there.
 pub(super) async fn settle(
-    supervisor: &Supervisor,
     build: &Build<'_>,
     plan: &Plan,
+    interpreter: Option<PathBuf>,
 ) -> Result<Vec<String>, BuildError> {
-    if plan.language == Language::Python {
-        interpreter(supervisor, build).await?;
-    }
     let (root, cache, plan) = (build.places.root.clone(), build.places.cache.clone(), plan.clone());
-    let settling = tokio::task::spawn_blocking(move || settle_files(&root, &cache, &plan));
+    let settling = tokio::task::spawn_blocking(move || {
+        if let Some(interpreter) = interpreter.filter(|_| !root.join(".venv").exists()) {
+            link_interpreter(&interpreter, &root).map_err(|error| failed("link the interpreter", error))?;
+        }
+        settle_files(&root, &cache, &plan)
+    });
     settling.await.unwrap_or_else(|error| Err(failed("look at what was built", error)))
 }
 
@@ -91,31 +93,35 @@ fn programs(directory: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(executable).collect()
 }
 
-/// A service without an environment of its own runs with the interpreter that it was built with, not with
-/// what a version manager chooses later.
-async fn interpreter(supervisor: &Supervisor, build: &Build<'_>) -> Result<(), BuildError> {
-    let root = &build.places.root;
+/// Where the interpreter of Python really is: a service without an environment of its own runs with the one
+/// that it was built with, not with what a version manager chooses later.
+pub(super) async fn interpreter(
+    supervisor: &Supervisor,
+    build: &Build<'_>,
+    language: Language,
+) -> Result<Option<PathBuf>, BuildError> {
     let path = build.environment.get("PATH").map_or("", String::as_str);
-    if root.join(".venv").exists() || !Tools::on(path).has("python3") {
-        return Ok(());
+    if language != Language::Python || !Tools::on(path).has("python3") {
+        return Ok(None);
     }
     let question = "import os, sys; print(os.path.realpath(sys.executable))";
     let program = Program::new(build.name.clone(), ["python3", "-I", "-c", question]);
-    let program = program.directory(root).environment(build.environment.clone());
+    let program = program.directory(&build.places.root).environment(build.environment.clone());
     let answer = Buffer::new(4096);
     let child = supervisor.spawn_into(program, Sink::Bytes(answer.clone()), Sink::Nothing).await;
     let succeeded =
         child.map_err(|error| failed("ask for the interpreter", error))?.wait().await.is_success();
     let real = PathBuf::from(String::from_utf8_lossy(&answer.take()).trim());
-    if !succeeded || !real.is_absolute() || !real.is_file() {
-        return Ok(()); // What is on the PATH is run as it is.
-    }
-    let cannot = |error: io::Error| failed("link the interpreter", error);
+    // Otherwise what is on the PATH is run as it is.
+    Ok(Some(real).filter(|real| succeeded && real.is_absolute() && real.is_file()))
+}
+
+fn link_interpreter(interpreter: &Path, root: &Path) -> io::Result<()> {
     let links = root.join(PROGRAMS);
-    fs::create_dir_all(&links).map_err(cannot)?;
+    fs::create_dir_all(&links)?;
     for name in ["python3", "python"] {
-        disk::remove_file(&links.join(name)).map_err(cannot)?;
-        symlink(&real, links.join(name)).map_err(cannot)?;
+        disk::remove_file(&links.join(name))?;
+        symlink(interpreter, links.join(name))?;
     }
     Ok(())
 }
