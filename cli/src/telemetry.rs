@@ -6,7 +6,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
 /// What is said when `SWITCHBACK_LOG_LEVEL` does not say otherwise. To a person: trouble, and what was done
-/// without being asked for. To a machine: every request as well.
+/// without being asked for. To a machine: every command and every failure as well; every question with
+/// `debug`.
 const FOR_PEOPLE: &str = "warn,switchback_workers::reconciler=info";
 const FOR_MACHINES: &str = "warn,switchback=info,switchback_projections=warn";
 
@@ -27,6 +28,6 @@ pub(crate) fn start(quiet: bool) {
     if is_terminal {
         builder.compact().with_timer(ChronoUtc::new("%H:%M:%S".into())).init();
     } else {
-        builder.json().flatten_event(true).init();
+        builder.json().flatten_event(true).with_span_list(false).init();
     }
 }

@@ -13,7 +13,7 @@ use domain::stream::Position;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tracing::{Instrument, error, info, info_span};
+use tracing::{Instrument, debug, error, info, info_span};
 use uuid::Uuid;
 
 use crate::answer::{Answer, POSITION};
@@ -138,7 +138,11 @@ async fn complete(mut request: Request, next: Next) -> Response {
         let failure = response.extensions().get::<ApiError>().cloned();
         let mut response = failure.map_or(response, |failure| failure.answer(&id));
         let status = response.status().as_u16();
-        info!(status, "{method} {path} answered {status}");
+        if method.is_safe() && status < 400 {
+            debug!(status, "{method} {path} answered {status}");
+        } else {
+            info!(status, "{method} {path} answered {status}");
+        }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown")));
         for (name, value) in SECURITY_HEADERS {

@@ -29,6 +29,8 @@ use crate::compose::{ComposeError, EdgeTraffic, Engines, Ports};
 
 /// How long the API may take to finish what is in flight.
 const API_STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the start waits for read models that are not there yet.
+const FIRST_READ_LIMIT: Duration = Duration::from_secs(1);
 /// How long an instance has to end when the platform stops.
 const INSTANCE_GRACE: Duration = Duration::from_secs(5);
 
@@ -71,16 +73,19 @@ impl Platform {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let projector = Projector::new(Arc::clone(&engines.log), engines.reads.clone(), ALL);
         let watermark = projector.watermark();
+        let mut following = vec![spawn(follow.clone(), |stop| async move {
+            projector.run(stop.cancelled_owned()).await;
+        })];
+        // Read models that are nearly there are waited for, so that the first questions are answered.
+        let head = engines.log.head().await.unwrap_or(Position::ZERO);
+        let _ = watermark.wait_until(head, FIRST_READ_LIMIT).await;
         let (routes, position) = known_routes(&engines).await;
         let edge = Edge::new(gateway::edge::settings::Settings::default());
         let (follower, current) = RouteFollower::new(Arc::clone(&edge), by_service(&routes), position);
-        let following = vec![
-            spawn(follow.clone(), |stop| async move { projector.run(stop.cancelled_owned()).await }),
-            spawn(follow.clone(), {
-                let log = Arc::clone(&engines.log);
-                move |stop| follower.run(stop, log)
-            }),
-        ];
+        following.push(spawn(follow.clone(), {
+            let log = Arc::clone(&engines.log);
+            move |stop| follower.run(stop, log)
+        }));
         let traffic = Arc::new(EdgeTraffic::new(Arc::clone(&edge), current));
         let context = ports.context(args, bus.clone(), &engines, traffic);
         let working = start_work(&context, wanted(&routes.routes), position, &work);

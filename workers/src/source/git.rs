@@ -158,11 +158,11 @@ impl GitSource {
         let target = reference::resolve(git, &part.url, &part.wanted).await?;
         let mirror = Mirror::lock(git, &self.settings, &part.url).await?;
         let id = mirror.fetch(git, &target).await?;
-        let found = checkout::checkout(git, &mirror, &id, &part.into, counts).await?;
+        let written = checkout::checkout(git, &mirror, &id, &part.into, counts);
+        let (found, subject) = tokio::try_join!(written, mirror.subject(git, &id))?;
         for note in found.notes {
             output.say(note).await;
         }
-        let subject = mirror.subject(git, &id).await?;
         Ok((Revision { id, subject }, found.submodules))
     }
 }
