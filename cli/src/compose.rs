@@ -14,7 +14,7 @@ use url::Url;
 pub(crate) use self::engines::{Engines, engines};
 pub(crate) use self::ports::{Ports, ports};
 pub(crate) use self::traffic::EdgeTraffic;
-use crate::server::Home;
+use crate::home::Home;
 
 /// An engine that could not be reached or opened. The text says what to do.
 #[derive(Debug, thiserror::Error)]

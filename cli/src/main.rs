@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod compose;
 mod credentials;
+mod home;
 mod server;
 mod telemetry;
 mod ui;

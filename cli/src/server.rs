@@ -3,7 +3,6 @@
 //! Nothing is said to be ready before it serves; what is in hand when it stops is taken up by the next start.
 
 mod demo;
-mod home;
 mod platform;
 mod signals;
 
@@ -19,12 +18,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use url::Url;
 
-pub(crate) use self::home::Home;
-use self::home::HomeError;
 use self::platform::{Listeners, Platform};
 use crate::args::{Global, Up};
 use crate::client::failure::{Exit, Failure};
 use crate::compose::{self, ComposeError};
+use crate::home::{Home, HomeError};
 use crate::ui::{Form, Ui};
 use crate::{credentials, telemetry};
 

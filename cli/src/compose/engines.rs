@@ -14,7 +14,7 @@ use projections::store::{Options, ReadStore};
 
 use super::{ComposeError, shown};
 use crate::args::Up;
-use crate::server::Home;
+use crate::home::Home;
 
 /// What the platform stands on.
 pub(crate) struct Engines {

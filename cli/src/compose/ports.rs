@@ -29,7 +29,7 @@ use workers::traffic::SharedTraffic;
 
 use super::{ComposeError, Engines, shown};
 use crate::args::Up;
-use crate::server::Home;
+use crate::home::Home;
 
 /// How large an upload may be.
 const UPLOAD_MAX: u64 = 500 << 20;

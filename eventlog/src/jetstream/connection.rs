@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::commit::MAX_COMMIT_BYTES;
 use crate::error::BoxError;
-use crate::jetstream::{ConnectError, Settings, durable};
+use crate::jetstream::{ConnectError, Settings};
 
 /// Before this, several bugs lost or doubled writes when a leader changed (notes/event-log.md §1.4).
 const OLDEST: (&str, (i64, i64, i64)) = ("2.12.4", (2, 12, 4));
@@ -36,7 +36,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and makes sure that the server is one that can be trusted.
+    /// Connects, and makes sure that the server is new and roomy enough.
     pub(super) async fn open(settings: &Settings) -> Result<Self, ConnectError> {
         let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if settings.prefix.is_empty() || !is_word(&settings.prefix) {
@@ -47,9 +47,6 @@ impl Connection {
         let context = ContextBuilder::new().timeout(REQUEST_LIMIT).build(client.clone());
         let connection = Self { client, context, settings: settings.clone(), made };
         connection.check_server()?;
-        if settings.replicas < durable::ENOUGH_REPLICAS {
-            durable::check(&connection).await?;
-        }
         Ok(connection)
     }
 

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::jetstream::connection::Connection;
-use crate::jetstream::{ConnectError, monitor};
+use crate::jetstream::{ConnectError, Settings, monitor};
 
 /// With so many replicas, one power cut takes the unsynced writes of a minority only.
-pub(super) const ENOUGH_REPLICAS: usize = 3;
+const ENOUGH_REPLICAS: usize = 3;
 const ASK: &str = "$SYS.REQ.SERVER.PING.JSZ";
 /// Servers of a cluster that answer later than this after one another are not waited for.
 const ANSWERS_LIMIT: Duration = Duration::from_millis(500);
@@ -46,8 +46,17 @@ struct Server {
     name: String,
 }
 
+/// Connects to servers that keep what they acknowledge.
+pub(super) async fn connect(settings: &Settings) -> Result<Connection, ConnectError> {
+    let connection = Connection::open(settings).await?;
+    if settings.replicas < ENOUGH_REPLICAS {
+        check(&connection).await?;
+    }
+    Ok(connection)
+}
+
 /// Refuses servers that are not proven to sync before they acknowledge, unless that was accepted.
-pub(super) async fn check(connection: &Connection) -> Result<(), ConnectError> {
+async fn check(connection: &Connection) -> Result<(), ConnectError> {
     let mut servers = ask_system_account(connection).await;
     if servers.is_empty() {
         servers = ask_monitors(connection).await?;

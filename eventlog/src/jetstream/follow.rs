@@ -20,7 +20,7 @@ use crate::chain::Chains;
 use crate::commit::RecordedCommit;
 use crate::error::{BoxError, ReadError};
 use crate::jetstream::batch::Stored;
-use crate::jetstream::log::Shared;
+use crate::jetstream::read::Shared;
 use crate::jetstream::read::{commit_of, subject_of_filter};
 use crate::log::Filter;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
 use domain::stream::{Position, StreamId, Version};
 use futures::stream::BoxStream;
@@ -12,9 +11,8 @@ use crate::envelope;
 use crate::error::{AppendError, ReadError};
 use crate::heads::Heads;
 use crate::jetstream::append::{Append, Outcome};
-use crate::jetstream::connection::Connection;
-use crate::jetstream::read::{Reader, subject_of};
-use crate::jetstream::{ConnectError, Settings, follow, streams};
+use crate::jetstream::read::{Shared, subject_of};
+use crate::jetstream::{ConnectError, Settings, durable, follow, streams};
 use crate::log::{EventLog, Filter, Page, Slice};
 
 /// The event log on `JetStream`. Clones are the same log.
@@ -23,27 +21,13 @@ pub struct JetStreamLog {
     shared: Arc<Shared>,
 }
 
-pub(super) struct Shared {
-    pub(super) connection: Connection,
-    pub(super) stream: Stream<()>,
-    pub(super) stream_name: String,
-    heads: Heads,
-}
-
-impl Shared {
-    pub(super) fn reader(&self) -> Reader<'_> {
-        let Self { connection, stream, stream_name, heads } = self;
-        Reader { connection, stream, stream_name, heads }
-    }
-}
-
 impl JetStreamLog {
     /// Connects, makes sure that the server can be trusted, and that the stream is there and as it has to be.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        let connection = Connection::open(settings).await?;
+        let connection = durable::connect(settings).await?;
         let (stream, info) = streams::ensure(&connection, streams::events(&connection)).await?;
         let stream_name = info.config.name;
         Ok(Self { shared: Arc::new(Shared { connection, stream, stream_name, heads: Heads::default() }) })

@@ -29,7 +29,7 @@ use crate::jetstream::batch::next_from_leader;
 use crate::jetstream::connection::Connection;
 use crate::jetstream::lane::{Delayed, Held, Lane, StoredItem, Waiter};
 use crate::jetstream::publish::{Answer, publish};
-use crate::jetstream::{ConnectError, Settings, streams};
+use crate::jetstream::{ConnectError, Settings, durable, streams};
 use crate::queue::{Item, Lease, WorkQueue};
 
 /// How many workers of one lane may wait at once; the next one waits for a place.
@@ -92,7 +92,7 @@ impl JetStreamQueue {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        let connection = Connection::open(settings).await?;
+        let connection = durable::connect(settings).await?;
         let ensure = async |config: Config| streams::ensure(&connection, config).await;
         let (work, info) = ensure(streams::work(&connection)).await?;
         let (queue, _) = ensure(streams::queue(&connection)).await?;

@@ -20,6 +20,21 @@ use crate::log::{Filter, MAX_PAGE, Page, Slice};
 /// A page ends early when it has this many bytes.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What a log holds, and whoever follows it.
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) stream: Stream<()>,
+    pub(super) stream_name: String,
+    pub(super) heads: Heads,
+}
+
+impl Shared {
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let Self { connection, stream, stream_name, heads } = self;
+        Reader { connection, stream, stream_name, heads }
+    }
+}
+
 /// What reads need.
 pub(super) struct Reader<'a> {
     pub(super) connection: &'a Connection,

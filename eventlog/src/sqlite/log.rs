@@ -7,26 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::stream::{Position, StreamId, Version};
 use futures::stream::BoxStream;
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::commit::{Commit, Head, RecordedCommit};
 use crate::envelope;
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::log::{EventLog, Filter, Page, Slice};
-use crate::sqlite::database::{Database, Format};
-use crate::sqlite::read;
+use crate::sqlite::database::Database;
+use crate::sqlite::read::{self, FORMAT};
 use crate::sqlite::write::{Request, Write, Writer};
 use crate::tail::{self, Pages};
 
-pub(super) const FORMAT: Format = Format {
-    name: "events.db",
-    application: 0x5362_4c67, // "SbLg"
-    version: 1,
-    schema: include_str!("log.sql"),
-    synchronous: SqliteSynchronous::Full,
-    remedy: "restore it from a backup",
-};
 /// How many appends may wait for the writer; the next one waits for a place.
 const WAITING_MAX: usize = 1024;
 /// How many reads run at once.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domain::stream::{AggregateKind, Position, StreamId, Version};
 use futures::TryStreamExt as _;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow, SqliteSynchronous};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 use uuid::Uuid;
 
@@ -13,9 +13,17 @@ use crate::commit::{Hash, Head, RecordedCommit};
 use crate::envelope::{decode, hash_of};
 use crate::error::{OpenError, ReadError};
 use crate::log::{Filter, MAX_PAGE, Page, Slice};
-use crate::sqlite::database::{self, failed, is_damage};
-use crate::sqlite::log::FORMAT;
+use crate::sqlite::database::{self, Format, failed, is_damage};
 
+/// The file that the log is in.
+pub(super) const FORMAT: Format = Format {
+    name: "events.db",
+    application: 0x5362_4c67, // "SbLg"
+    version: 1,
+    schema: include_str!("log.sql"),
+    synchronous: SqliteSynchronous::Full,
+    remedy: "restore it from a backup",
+};
 /// How much of the log one page looks at, when a filter lets little through.
 const SCANNED_MAX: u64 = 100_000;
 /// A page ends early when it has this many bytes.
