@@ -163,7 +163,7 @@ impl Bus {
     ) -> Result<(Option<DeploymentId>, Outcome), CommandError> {
         let stream = StreamId::service(organization, service);
         let outcome = self.dispatch::<Service>(request, stream, command).await?;
-        let state = self.state::<Service>(stream).await?;
+        let state = self.state_at_least::<Service>(stream, outcome.version).await?;
         let on_its_way = || {
             let active = state.active()?;
             let request = active.waiting.as_ref().or(active.turn.as_ref())?;

@@ -5,6 +5,10 @@
 //! passed with that detail. Only debug builds have them. Names are literals, so that a test finds all of them
 //! by reading the sources. (The idea is `SQLite`'s and `sled`'s: notes/reliability.md §2.2.)
 
+#[cfg(feature = "testing")]
+#[expect(clippy::unwrap_used, reason = "for tests")]
+pub mod points;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -14,7 +14,8 @@ use crate::server::{Server, page};
 
 const ROUNDS: usize = 7;
 const SERVICES: usize = 100;
-const PAUSE: Duration = Duration::from_millis(2);
+/// Between two looks at a page. Looks cost the platform more than they cost a port that is closed.
+const PAUSE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the platform is left alone before its memory is read.
 const REST: Duration = Duration::from_secs(10);

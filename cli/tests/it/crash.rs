@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-use domain::deployment::step::Step;
+use eventlog::crash::points;
 use serde_json::Value;
 
 use crate::application::Application;
@@ -15,31 +15,7 @@ use crate::platform::{Platform, eventually};
 /// The names of all crash points, read from the sources.
 fn crash_points() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut names = BTreeSet::new();
-    for crate_name in ["eventlog", "commands", "projections", "workers", "gateway", "cli"] {
-        collect(&root.join(crate_name).join("src"), &mut names);
-    }
-    names
-}
-
-fn collect(directory: &Path, names: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(directory).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, names);
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap_or_default();
-        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            let Some((_, rest)) = line.split_once("crash_point!(\"") else { continue };
-            let name = rest.split('"').next().unwrap();
-            if rest.contains("step") && name.starts_with("step.") {
-                names.extend(Step::ALL.iter().map(|step| format!("{name}/{step}")));
-            } else {
-                names.insert(name.to_owned());
-            }
-        }
-    }
+    points::of_crates(root, &["eventlog", "commands", "projections", "workers", "gateway", "cli"])
 }
 
 /// Points that a deployment does not pass: the reconciler's are below, those of a rebuild in

@@ -1,12 +1,11 @@
 //! Killed at every point, in several ways, and killed again while it recovers.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use domain::deployment::Deployment;
-use domain::deployment::step::Step;
+use eventlog::crash::points;
 use futures::StreamExt;
 use futures::stream;
 
@@ -19,31 +18,7 @@ const AT_ONCE: usize = 16;
 /// The names of the crash points in these crates, read from the sources.
 fn crash_points() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut names = BTreeSet::new();
-    for crate_name in ["commands", "workers"] {
-        collect(&root.join(crate_name).join("src"), &mut names);
-    }
-    names
-}
-
-fn collect(directory: &Path, names: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(directory).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, names);
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap_or_default();
-        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            let Some((_, rest)) = line.split_once("crash_point!(\"") else { continue };
-            let name = rest.split('"').next().unwrap();
-            if rest.contains("step") && name.starts_with("step.") {
-                names.extend(Step::ALL.iter().map(|step| format!("{name}/{step}")));
-            } else {
-                names.insert(name.to_owned());
-            }
-        }
-    }
+    points::of_crates(root, &["commands", "workers"])
 }
 
 /// How the platform dies, and what it finds when it comes back.
