@@ -38,7 +38,7 @@ pub struct Manifest {
 
 /// `[service]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a section, [service]")]
 pub struct Service {
     /// Its name.
     pub name: Option<ServiceName>,
@@ -49,7 +49,7 @@ pub struct Service {
 
 /// `[build]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a section, [build]")]
 pub struct Build {
     /// A Dockerfile, relative to the root.
     #[serde(deserialize_with = "file")]
@@ -62,7 +62,7 @@ pub struct Build {
 
 /// `[run]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a section, [run]")]
 pub struct Run {
     /// Starts the service, in place of what was detected.
     pub command: Option<CommandLine>,
@@ -92,7 +92,11 @@ pub struct Run {
 
 /// `health = { path = "/healthz", timeout = "60s" }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table such as { path = \"/healthz\", timeout = \"60s\" }"
+)]
 pub struct Health {
     /// The path to ask.
     #[serde(deserialize_with = "url_path")]
@@ -341,6 +345,8 @@ mod tests {
             ("[run]\ndrain = \"soon\"", 2, "10s"),
             ("[run]\nhealth = { path = \"healthz\" }", 2, "/healthz"),
             ("[run]\ncommand = \"a | b\"", 2, "needs a shell"),
+            ("[run]\nhealth = \"/healthz\"", 2, "a table such as { path ="),
+            ("build = \"make\"", 1, "a section, [build]"),
             ("[service]\nroot = \"../x\"", 2, "within the repository"),
             ("[service]\nname = \"Web\"", 2, "small letters"),
             ("[nonsense]\n", 1, "unknown field `nonsense`"),

@@ -76,8 +76,12 @@ pub(crate) struct Redeploy {
 #[command(after_help = "Example:\n  switchback cancel 0199c5a0-7d3e-7c41-9d57-0f6f4f1f2a11")]
 pub(crate) struct Cancel {
     /// The deployment
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = deployment_id)]
     pub(crate) deployment: DeploymentId,
+}
+
+fn deployment_id(text: &str) -> Result<DeploymentId, &'static str> {
+    text.parse().map_err(|_| "a deployment's id is wanted; `switchback deployments` lists them")
 }
 
 /// `3` or `web=3`.
