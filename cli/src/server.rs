@@ -49,7 +49,7 @@ pub(crate) enum UpError {
         source: io::Error,
     },
     /// The owner.
-    #[error("cannot make the owner of this installation")]
+    #[error("cannot set this installation up")]
     SetUp(#[source] CommandError),
     /// The demonstration.
     #[error("the demonstration stopped")]

@@ -9,8 +9,9 @@ use domain::context::Actor;
 use domain::id::{OrganizationId, TokenId, UserId};
 use domain::organization::{Command as OrganizationCommand, Organization, Role};
 use domain::secret::Secret;
-use domain::stream::StreamId;
+use domain::stream::{Position, StreamId};
 use domain::user::{Command, User};
+use eventlog::log::Filter;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -51,17 +52,32 @@ pub struct Installation {
 }
 
 impl Bus {
-    /// Makes the owner and their organisation, unless they are there.
+    /// Makes the owner and their organisation, unless they are there. The registration of the owner is the
+    /// first commit of an installation's log: two installations on one log would both run everything.
     ///
     /// # Errors
-    /// [`CommandError`].
+    /// [`CommandError`]: `log_of_another_installation`.
     pub async fn set_up(&self, installation: Installation) -> Result<Outcome, CommandError> {
         let request = Request::new(Actor::platform());
         let Installation { owner, organization } = installation;
+        self.check_owner(owner).await?;
         let register = Command::Register { name: "owner".into() };
         self.dispatch::<User>(&request, StreamId::user(owner), register).await?;
+        self.check_owner(owner).await?; // Another may have begun at the same moment, and was first.
         let create = OrganizationCommand::Create { name: "home".into(), owner };
         self.dispatch::<Organization>(&request, StreamId::organization(organization), create).await
+    }
+
+    async fn check_owner(&self, owner: UserId) -> Result<(), CommandError> {
+        let first = self.log().read_all(Position::ZERO, &Filter::all(), 1).await?;
+        match first.commits.first() {
+            Some(commit) if commit.stream != StreamId::user(owner) => {
+                let message = "the event log belongs to another installation; start with the data directory \
+                               of that one, or with an empty log";
+                Err(CommandError::conflict("log_of_another_installation", None, message))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Gives out a token. It is shown here and never again.

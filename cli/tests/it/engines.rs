@@ -109,6 +109,26 @@ fn while_nats_is_away_traffic_flows_commands_are_refused_and_then_all_goes_on() 
 }
 
 #[test]
+fn a_log_of_another_installation_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let nats = Nats::start(directory.path());
+    let settings = nats.settings();
+    let arguments: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let first = Platform::with(&arguments, &[]);
+    let head = first.json(&["events", "--from", "0"]).as_array().unwrap().len();
+    let output = std::process::Command::new(crate::platform::BINARY)
+        .args(["up", "--data", directory.path().join("other").to_str().unwrap()])
+        .args(["--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"])
+        .args(&arguments)
+        .output()
+        .unwrap();
+    let said = crate::platform::text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("belongs to another installation"), "{said}");
+    assert_eq!(first.json(&["events", "--from", "0"]).as_array().unwrap().len(), head);
+}
+
+#[test]
 fn a_nats_server_that_loses_on_a_power_cut_is_refused_until_that_is_accepted() {
     let lax = std::env::var("SWITCHBACK_TEST_NATS_LAX").expect("set by `cargo xtask test`");
     let monitor = std::env::var("SWITCHBACK_TEST_NATS_LAX_MONITOR").expect("set by `cargo xtask test`");

@@ -18,6 +18,19 @@ async fn the_second_start_makes_nothing_again() {
 }
 
 #[tokio::test]
+async fn a_log_that_another_installation_began_is_refused_and_nothing_is_written() {
+    let house = House::new().await;
+    let before = house.log.head().await.unwrap();
+    let other = Installation {
+        owner: UserId(Uuid::from_u128(98)),
+        organization: OrganizationId(Uuid::from_u128(99)),
+    };
+    let refused = house.restarted().set_up(other).await.unwrap_err();
+    assert_eq!(refused.code(), Some("log_of_another_installation"));
+    assert_eq!(house.log.head().await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_token_says_who_asks_until_it_is_revoked() {
     let house = House::new().await;
     let (id, token, _) = house.bus.issue_token(&by_owner(), HOME, OWNER, "laptop").await.unwrap();
