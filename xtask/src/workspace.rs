@@ -30,3 +30,16 @@ pub(crate) fn lock_cache() -> Result<fs::File, Failure> {
     file.lock().doing(|| format!("lock {}", path.display()))?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_run_at_the_top_runs_switchback_as_the_readme_says() {
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("default-members = [\"cli\"]"));
+        let readme = fs::read_to_string(root().join("README.md")).unwrap();
+        assert!(readme.contains("cargo run --release -- up --demo"));
+    }
+}
