@@ -106,12 +106,16 @@ fn of_postgres(code: &str) -> Class {
 /// By the primary result code, which is the lowest byte of the extended one.
 fn of_sqlite(code: &str, message: &str) -> Class {
     const ERROR: i32 = 1;
+    /// A statement that was prepared before the tables changed, and cannot be prepared again.
+    const SCHEMA: i32 = 17;
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
     const RANGE: i32 = 25;
     match code.parse::<i32>().map_or(ERROR, |code| code & 0xff) {
-        ERROR if message.contains("no such table") || message.contains("no such column") => Class::Missing,
+        ERROR | SCHEMA if message.contains("no such table") || message.contains("no such column") => {
+            Class::Missing
+        }
         ERROR | TOO_BIG | CONSTRAINT | MISMATCH | RANGE => Class::Refused,
         _ => Class::Away,
     }
@@ -149,6 +153,14 @@ mod tests {
             assert_eq!(of_postgres(code), Class::Refused, "{code}");
         }
         assert_eq!(of_postgres("42P01"), Class::Missing);
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_yet_is_missing_also_for_a_prepared_statement() {
+        for code in ["1", "17"] {
+            assert_eq!(of_sqlite(code, "no such table: services"), Class::Missing, "{code}");
+        }
+        assert_eq!(of_sqlite("17", "database schema has changed"), Class::Away);
     }
 
     #[test]
