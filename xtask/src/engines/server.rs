@@ -4,12 +4,17 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use crate::engines::poll;
 use crate::failure::{Doing, Failure};
 use crate::program;
 
 /// How many lines of a server's log are shown when it went down.
 const LOG_LINES_SHOWN: usize = 15;
+
+/// How long a server may take to stop once it was asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// How a server is ended.
 pub(crate) enum End {
@@ -87,10 +92,13 @@ impl Server {
 
     /// Ends it and waits until it is gone.
     pub(crate) fn stop(mut self) {
-        if let End::Ask(command) = &mut self.end
-            && program::output(command).is_err()
-        {
-            eprintln!("engines: {} does not stop when asked; killing it", self.name);
+        if let End::Ask(command) = &mut self.end {
+            let child = &mut self.child;
+            // Some answer before they have stopped: who kills them then leaves their workers behind.
+            let is_asked = program::output(command).is_ok();
+            if !is_asked || poll::until(STOP_LIMIT, || child.try_wait()).is_err() {
+                eprintln!("engines: {} does not stop when asked; killing it", self.name);
+            }
         }
         // Gone already is what we want, and of a failed wait nothing follows.
         let _: io::Result<()> = self.child.kill();
@@ -109,6 +117,22 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_was_asked_to_stop_has_the_time_for_it() {
+        const SERVER: &str = "import os, time\nwhile not os.path.exists('stop'): time.sleep(0.01)\n\
+                              time.sleep(0.3)\nopen('stopped', 'w')\n";
+        let place = std::env::temp_dir().join(format!("switchback-server-{}", std::process::id()));
+        fs::create_dir(&place).unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-c", SERVER]);
+        let mut stop = Command::new("touch");
+        stop.arg(place.join("stop"));
+        Server::start("slow", &place, "KILL", None, &command, End::Ask(stop)).unwrap().stop();
+        let has_stopped = place.join("stopped").exists();
+        fs::remove_dir_all(&place).unwrap();
+        assert!(has_stopped);
+    }
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {
