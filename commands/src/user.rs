@@ -62,8 +62,10 @@ impl Bus {
         let Installation { owner, organization } = installation;
         self.check_owner(owner).await?;
         let register = Command::Register { name: "owner".into() };
-        self.dispatch::<User>(&request, StreamId::user(owner), register).await?;
-        self.check_owner(owner).await?; // Another may have begun at the same moment, and was first.
+        let registered = self.dispatch::<User>(&request, StreamId::user(owner), register).await?;
+        if registered.changed {
+            self.check_owner(owner).await?; // Another may have begun at the same moment, and was first.
+        }
         let create = OrganizationCommand::Create { name: "home".into(), owner };
         self.dispatch::<Organization>(&request, StreamId::organization(organization), create).await
     }
