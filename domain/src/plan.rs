@@ -3,6 +3,7 @@
 //! Found by looking at the files, or said in `switchback.toml`; recorded in an event before anything of it is
 //! done.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -26,6 +27,10 @@ pub enum Language {
     Java,
     /// Files that are served as they are.
     Static,
+    /// Whatever a Dockerfile says.
+    Dockerfile,
+    /// Whatever is in an image that was built elsewhere.
+    Image,
     /// Only known by its commands: a Procfile or `switchback.toml`.
     Other,
 }
@@ -39,6 +44,8 @@ impl fmt::Display for Language {
             Self::Rust => "Rust",
             Self::Java => "Java",
             Self::Static => "static site",
+            Self::Dockerfile => "Dockerfile",
+            Self::Image => "image",
             Self::Other => "other",
         })
     }
@@ -55,6 +62,8 @@ pub enum Start {
         /// The directory; `.` for the root itself.
         directory: String,
     },
+    /// What the image itself says.
+    Image {},
 }
 
 impl fmt::Display for Start {
@@ -62,6 +71,7 @@ impl fmt::Display for Start {
         match self {
             Self::Command(command) => command.fmt(f),
             Self::Static { directory } => write!(f, "serve the files of {directory}"),
+            Self::Image {} => f.write_str("what the image says"),
         }
     }
 }
@@ -105,9 +115,17 @@ pub struct Run {
     /// Processor limit of one instance, in thousandths of a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u32>,
+    /// Whether its files may not be written, but for `/tmp` and what is mounted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// How long requests in flight, streams and WebSockets have to end when it is replaced, in milliseconds.
     #[serde(default = "ten_seconds")]
     pub drain_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn one() -> u16 {
@@ -130,9 +148,23 @@ impl Run {
             replicas: one(),
             memory_bytes: None,
             cpu_millis: None,
+            read_only: false,
             drain_ms: ten_seconds(),
         }
     }
+}
+
+/// How an image is built by a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dockerfile {
+    /// Where it is, relative to the root of the service.
+    pub path: String,
+    /// The stage that is built; the last one when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Values of its `ARG`s.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, String>,
 }
 
 /// The whole plan.
@@ -145,6 +177,9 @@ pub struct Plan {
     /// The directory of the service within the repository; empty for its root.
     #[serde(default)]
     pub root: String,
+    /// The Dockerfile that it is built by, when it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<Dockerfile>,
     /// Commands that fetch dependencies.
     pub install: Vec<CommandLine>,
     /// Commands that build.

@@ -114,7 +114,15 @@ fn plan() -> Plan {
     let mut run = Run::new(Start::Static { directory: ".".into() });
     run.drain_ms = 0;
     let language = Language::Static;
-    Plan { language, detected_by: "a fake".into(), root: String::new(), install: vec![], build: vec![], run }
+    Plan {
+        language,
+        detected_by: "a fake".into(),
+        root: String::new(),
+        dockerfile: None,
+        install: vec![],
+        build: vec![],
+        run,
+    }
 }
 
 async fn make_services(bus: &Bus, count: usize) -> Vec<ServiceId> {

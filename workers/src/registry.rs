@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::digest::Digest;
 use domain::id::ServiceId;
+use domain::service::release::Build;
 
 use crate::builder::BuildRequest;
 use crate::key::StepKey;
@@ -13,6 +14,15 @@ use crate::key::StepKey;
 #[cfg(feature = "testing")]
 pub mod fake;
 pub mod local;
+
+/// Where what was built is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// In a directory of this machine.
+    Directory(PathBuf),
+    /// In an image, by its reference with its digest: `registry.example/team/app@sha256:…`.
+    Image(String),
+}
 
 /// Something that could not be stored or found.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +56,11 @@ pub trait Registry: Send + Sync {
     /// [`RegistryError`].
     async fn find(&self, service: ServiceId, recipe: &str) -> Result<Option<Digest>, RegistryError>;
 
-    /// Where the files of an artifact are on this machine.
+    /// Where what a build of `service` left is, for a runtime.
     ///
     /// # Errors
     /// [`RegistryError`] with code `artifact_missing` when it is not there any more.
-    async fn locate(&self, artifact: &Digest) -> Result<PathBuf, RegistryError>;
+    async fn locate(&self, service: ServiceId, build: &Build) -> Result<Files, RegistryError>;
 }
 
 /// A registry that several workers share.

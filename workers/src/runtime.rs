@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::key::StepKey;
 use crate::output::Output;
+use crate::registry::Files;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
@@ -29,9 +29,13 @@ pub struct Environment {
     /// The service.
     pub service: ServiceId,
     /// Where its files are.
-    pub directory: PathBuf,
+    pub files: Files,
     /// The directory within them to run in; empty for the root.
     pub root: String,
+    /// The port it listens on, when it does not take the one in `PORT`.
+    pub port: Option<u16>,
+    /// Whether it may not write its own files.
+    pub read_only: bool,
     /// Its variables, in the clear, and what the platform adds (`SWITCHBACK_RELEASE`, …) save `PORT`.
     pub variables: BTreeMap<String, Secret>,
     /// Memory limit, in bytes.
@@ -83,7 +87,7 @@ pub struct Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct RuntimeError {
-    /// A stable word for programs: `program_not_found`, `port_taken`, `release_command_failed`,
+    /// A stable word for programs: `program_not_found`, `port_taken`, `docker_needed`, `image_missing`, `release_command_failed`,
     /// `release_command_timed_out`, `release_command_cancelled`, `fenced`, `runtime_failed`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the program, never a value of a variable.

@@ -20,6 +20,7 @@ fn built(byte: u8) -> Build {
         language: Language::Static,
         detected_by: "index.html".into(),
         root: String::new(),
+        dockerfile: None,
         install: vec![],
         build: vec![],
         run,

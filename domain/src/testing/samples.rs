@@ -238,6 +238,7 @@ fn plan() -> Plan {
         language: Language::Node,
         detected_by: "package.json, package-lock.json".into(),
         root: "apps/web".into(),
+        dockerfile: None,
         install: vec![command_line("npm ci")],
         build: vec![command_line("npm run build")],
         run,

@@ -115,6 +115,7 @@ pub fn plan() -> Plan {
         language: Language::Python,
         detected_by: "requirements.txt, Procfile".to_owned(),
         root: String::new(),
+        dockerfile: None,
         install: vec![command_line("pip install -r requirements.txt")],
         build: vec![],
         run: Run::new(Start::Command(command_line("gunicorn app:app -b 0.0.0.0:$PORT"))),

@@ -254,6 +254,7 @@ fn plan(root: String, manifest: Manifest, procfile: &Procfile, found: Found) -> 
         language: found.language,
         detected_by: seen.join(", "),
         root,
+        dockerfile: None,
         install: commands(manifest.build.install, &found.install)?,
         build: commands(manifest.build.build, &found.build)?,
         run: Run {

@@ -32,6 +32,7 @@ impl FakeBuilder {
             language: Language::Static,
             detected_by: "a fake".into(),
             root: String::new(),
+            dockerfile: None,
             install: vec![],
             build: vec![],
             run: Run::new(Start::Static { directory: ".".into() }),

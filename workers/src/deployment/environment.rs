@@ -74,8 +74,10 @@ pub(crate) async fn of_release(
     let run = &build.plan.run;
     Ok(Environment {
         service: service.id.into(),
-        directory: context.registry.locate(&build.artifact).await?,
+        files: context.registry.locate(service.id.into(), build).await?,
         root: build.plan.root.clone(),
+        port: run.port,
+        read_only: run.read_only,
         variables,
         memory_bytes: run.memory_bytes,
         cpu_millis: run.cpu_millis,

@@ -8,12 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::digest::Digest;
 use domain::id::ServiceId;
+use domain::service::release::Build;
 use sha2::{Digest as _, Sha256};
 
 use crate::builder::BuildRequest;
 use crate::key::StepKey;
 use crate::ledger::{Ledger, Operation, Refusal};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Files, Registry, RegistryError};
 
 /// The registry for tests.
 #[derive(Debug, Default)]
@@ -91,8 +92,9 @@ impl Registry for FakeRegistry {
         Ok(found.filter(|digest| kept.directories.contains_key(digest)).cloned())
     }
 
-    async fn locate(&self, artifact: &Digest) -> Result<PathBuf, RegistryError> {
-        self.kept().directories.get(artifact).cloned().ok_or_else(|| RegistryError {
+    async fn locate(&self, _service: ServiceId, build: &Build) -> Result<Files, RegistryError> {
+        let artifact = &build.artifact;
+        self.kept().directories.get(artifact).cloned().map(Files::Directory).ok_or_else(|| RegistryError {
             code: "artifact_missing",
             message: format!("what was built ({}) is not there any more", artifact.short()),
             permanent: true,

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use domain::digest::Digest;
 use domain::id::ServiceId;
+use domain::service::release::Build;
 use eventlog::error::BoxError;
 
 use crate::builder::BuildRequest;
@@ -24,7 +25,7 @@ use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::registry::local::entry::{Entry, Index, PUSHED};
 use crate::registry::local::tree::{Hashed, TreeError};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Files, Registry, RegistryError};
 
 /// What an artifact may hold, unless a setting says otherwise.
 pub const ARTIFACT_MAX: Usage = Usage { bytes: 2 << 30, entries: 1_000_000 };
@@ -101,8 +102,9 @@ impl Registry for LocalRegistry {
         Ok(found.filter(|digest| self.index.located(digest).is_some()))
     }
 
-    async fn locate(&self, artifact: &Digest) -> Result<PathBuf, RegistryError> {
-        self.index.located(artifact).ok_or_else(|| RegistryError {
+    async fn locate(&self, _service: ServiceId, build: &Build) -> Result<Files, RegistryError> {
+        let artifact = &build.artifact;
+        self.index.located(artifact).map(Files::Directory).ok_or_else(|| RegistryError {
             code: "artifact_missing",
             message: format!(
                 "what was built ({}) is not on this server any more; deploy the same revision again",

@@ -280,6 +280,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::registry::Files;
 
     fn request() -> InstanceRequest {
         InstanceRequest {
@@ -293,8 +294,10 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             service: ServiceId(Uuid::nil()),
-            directory: "/".into(),
+            files: Files::Directory("/".into()),
             root: String::new(),
+            port: None,
+            read_only: false,
             variables: BTreeMap::new(),
             memory_bytes: None,
             cpu_millis: None,

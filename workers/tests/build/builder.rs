@@ -115,6 +115,7 @@ fn plan(commands: &[&str]) -> Plan {
         language: Language::Other,
         detected_by: "a test".into(),
         root: String::new(),
+        dockerfile: None,
         install: vec![],
         build: commands.iter().map(|command| command.parse().expect("sound")).collect(),
         run: Run::new(Start::Command("./start".parse().expect("sound"))),

@@ -20,6 +20,8 @@ use workers::registry::fake::FakeRegistry;
 use workers::source::Source;
 use workers::source::fake::FakeSource;
 
+use crate::platform::located;
+
 struct Fakes {
     ledger: Ledger,
     source: FakeSource,
@@ -84,7 +86,7 @@ async fn what_is_done_twice_is_visible_once() {
         fakes.build(fence).await.expect("built");
         let key = fakes.key(Step::Push, fence);
         let digest = fakes.registry.push(key, &fakes.request, "recipe").await.expect("pushed");
-        assert_eq!(fakes.registry.locate(&digest).await.expect("there"), fakes.request.directory);
+        assert_eq!(located(&fakes.registry, &digest).await.expect("there"), fakes.request.directory);
         let found = fakes.registry.find(fakes.request.service, "recipe").await.expect("looked");
         assert_eq!(found, Some(digest));
     }
@@ -157,6 +159,6 @@ async fn an_artifact_that_is_lost_is_missing_and_a_deployment_that_was_not_pushe
     let digest =
         fakes.registry.push(fakes.key(Step::Push, 1), &fakes.request, "recipe").await.expect("pushed");
     fakes.registry.lose(&digest);
-    assert_eq!(fakes.registry.locate(&digest).await.expect_err("lost").code, "artifact_missing");
+    assert_eq!(located(&fakes.registry, &digest).await.expect_err("lost").code, "artifact_missing");
     assert_eq!(fakes.registry.find(fakes.request.service, "recipe").await.expect("looked"), None);
 }

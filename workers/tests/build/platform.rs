@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::deployment::step::{Fence, Step};
-use domain::id::DeploymentId;
+use domain::digest::Digest;
+use domain::id::{DeploymentId, ServiceId};
+use domain::plan::{Language, Plan, Run, Start};
+use domain::service::release::Build;
+use domain::source::Source;
 use eventlog::error::StoreError;
 use eventlog::logs::{Line, LogName, LogStore, NewLine};
 use futures::StreamExt;
@@ -18,6 +22,7 @@ use uuid::Uuid;
 use workers::key::StepKey;
 use workers::output::Output;
 use workers::process::Supervisor;
+use workers::registry::{Files, Registry, RegistryError};
 
 /// How long anything may take before a test fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -128,4 +133,23 @@ impl LogStore for Lines {
     async fn remove(&self, _: LogName) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Where a registry says that an artifact is.
+pub(crate) async fn located(registry: &dyn Registry, artifact: &Digest) -> Result<PathBuf, RegistryError> {
+    let source = Source::Upload { digest: artifact.clone(), revision: None };
+    let plan = Plan {
+        language: Language::Other,
+        detected_by: String::new(),
+        root: String::new(),
+        dockerfile: None,
+        install: vec![],
+        build: vec![],
+        run: Run::new(Start::Static { directory: ".".into() }),
+    };
+    let build = Build { artifact: artifact.clone(), source, revision: None, plan };
+    Ok(match registry.locate(ServiceId(Uuid::nil()), &build).await? {
+        Files::Directory(directory) => directory,
+        Files::Image(image) => panic!("an image: {image}"),
+    })
 }

@@ -17,7 +17,7 @@ use workers::registry::local::{ARTIFACT_MAX, LocalRegistry, marker};
 use workers::registry::{Registry, RegistryError};
 
 use crate::files;
-use crate::platform::Platform;
+use crate::platform::{Platform, located};
 
 struct Pusher {
     platform: Platform,
@@ -65,14 +65,14 @@ async fn what_was_pushed_is_found_where_it_was_built() {
     let pusher = Pusher::new(ARTIFACT_MAX);
     let (digest, directory) =
         pusher.push(&[("a", "1"), ("d/b", "2"), ("l", "-> a")], "recipe").await.expect("pushed");
-    assert_eq!(pusher.registry.locate(&digest).await.expect("there"), directory);
+    assert_eq!(located(&pusher.registry, &digest).await.expect("there"), directory);
     assert_eq!(pusher.registry.find(pusher.service, "recipe").await.expect("looked"), Some(digest.clone()));
     assert_eq!(pusher.registry.find(pusher.service, "other").await.expect("looked"), None);
     assert_eq!(pusher.registry.find(ServiceId(Uuid::nil()), "recipe").await.expect("looked"), None);
     assert!(pusher.holds(&directory));
     // Another process, later.
     let again = LocalRegistry::new(pusher.platform.data.path(), ARTIFACT_MAX);
-    assert_eq!(again.locate(&digest).await.expect("there"), directory);
+    assert_eq!(located(&again, &digest).await.expect("there"), directory);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn the_same_files_are_kept_once_and_pushing_twice_is_pushing_once() {
     let (key, request) = pusher.built(&[("a", "1")]);
     for _ in 0..2 {
         assert_eq!(pusher.registry.push(key, &request, "two").await.expect("pushed"), digest);
-        assert_eq!(pusher.registry.locate(&digest).await.expect("there"), first);
+        assert_eq!(located(&pusher.registry, &digest).await.expect("there"), first);
         assert!(!request.directory.exists() && first.exists());
         assert!(pusher.holds(&first) && !pusher.holds(&request.directory));
     }
@@ -120,12 +120,12 @@ async fn an_artifact_that_is_gone_is_said_to_be_and_can_be_pushed_again() {
     let pusher = Pusher::new(ARTIFACT_MAX);
     let (digest, directory) = pusher.push(&[("a", "1")], "r").await.expect("pushed");
     fs::remove_dir_all(&directory).expect("removed");
-    let error = pusher.registry.locate(&digest).await.expect_err("gone");
+    let error = located(&pusher.registry, &digest).await.expect_err("gone");
     assert_eq!((error.code, error.permanent), ("artifact_missing", true));
     assert_eq!(pusher.registry.find(pusher.service, "r").await.expect("looked"), None);
     let (again, new) = pusher.push(&[("a", "1")], "r").await.expect("pushed");
-    assert_eq!((again, pusher.registry.locate(&digest).await.expect("there")), (digest.clone(), new));
-    let absent = pusher.registry.locate(&Digest::from_sha256([1; 32])).await.expect_err("never pushed");
+    assert_eq!((again, located(&pusher.registry, &digest).await.expect("there")), (digest.clone(), new));
+    let absent = located(&pusher.registry, &Digest::from_sha256([1; 32])).await.expect_err("never pushed");
     assert_eq!(absent.code, "artifact_missing");
 }
 
@@ -136,10 +136,10 @@ async fn a_broken_index_is_as_none_at_all() {
     let digest = pusher.registry.push(key, &request, "r").await.expect("pushed");
     let entry = pusher.platform.data.path().join(format!("artifacts/{}.json", digest.hex()));
     fs::write(&entry, "{").expect("written");
-    assert_eq!(pusher.registry.locate(&digest).await.expect_err("broken").code, "artifact_missing");
+    assert_eq!(located(&pusher.registry, &digest).await.expect_err("broken").code, "artifact_missing");
     fs::write(marker(&request.directory), "").expect("written");
     assert_eq!(pusher.registry.push(key, &request, "r").await.expect("pushed"), digest);
-    assert_eq!(pusher.registry.locate(&digest).await.expect("there"), request.directory);
+    assert_eq!(located(&pusher.registry, &digest).await.expect("there"), request.directory);
 }
 
 #[tokio::test]

@@ -244,6 +244,7 @@ fn plan() -> Plan {
         language: Language::Static,
         detected_by: "a fake".into(),
         root: String::new(),
+        dockerfile: None,
         install: vec![],
         build: vec![],
         run,

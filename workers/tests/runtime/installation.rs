@@ -11,6 +11,7 @@ use domain::secret::Secret;
 use domain::service::release::InstanceId;
 use eventlog::logs::Channel;
 use switchback_workers::process::{Child, Exit, Program, Supervisor};
+use switchback_workers::registry::Files;
 use switchback_workers::runtime::process::{ProcessRuntime, Settings};
 use switchback_workers::runtime::{Environment, InstanceRequest};
 use tempfile::TempDir;
@@ -78,8 +79,10 @@ impl Installation {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value)));
         Environment {
             service: ServiceId(uuid::Uuid::now_v7()),
-            directory: self.files(),
+            files: Files::Directory(self.files()),
             root: String::new(),
+            port: None,
+            read_only: false,
             variables: variables.collect::<BTreeMap<_, _>>(),
             memory_bytes: None,
             cpu_millis: None,

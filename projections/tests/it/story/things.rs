@@ -49,6 +49,7 @@ pub(crate) fn plan() -> Plan {
         language: Language::Node,
         detected_by: "package.json".into(),
         root: String::new(),
+        dockerfile: None,
         install: vec!["npm ci".parse().unwrap()],
         build: vec![],
         run: Run::new(Start::Command("node server.js".parse().unwrap())),

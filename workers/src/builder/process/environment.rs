@@ -54,7 +54,13 @@ pub const fn run_defaults(language: Language) -> &'static [(&'static str, &'stat
     match language {
         Language::Node => &[("NODE_ENV", "production")],
         Language::Python => &[("PYTHONUNBUFFERED", "1"), ("PYTHONDONTWRITEBYTECODE", "1")],
-        Language::Go | Language::Rust | Language::Java | Language::Static | Language::Other => &[],
+        Language::Go
+        | Language::Rust
+        | Language::Java
+        | Language::Static
+        | Language::Dockerfile
+        | Language::Image
+        | Language::Other => &[],
     }
 }
 

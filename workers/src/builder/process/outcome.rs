@@ -47,12 +47,18 @@ fn settle_files(root: &Path, cache: &Path, plan: &Plan) -> Result<Vec<String>, B
             bring_programs(&cache.join(caches::CARGO_TARGET).join("release"), root).map_err(cannot)?
         }
         Language::Go => link_programs(root).map_err(cannot)?,
-        Language::Node | Language::Python | Language::Java | Language::Static | Language::Other => {}
+        Language::Node
+        | Language::Python
+        | Language::Java
+        | Language::Static
+        | Language::Dockerfile
+        | Language::Image
+        | Language::Other => {}
     }
     match &plan.run.start {
         Start::Static { directory } => pages(root, directory),
         Start::Command(command) if plan.language == Language::Java => archive(root, command),
-        Start::Command(_) => Ok(vec![]),
+        Start::Command(_) | Start::Image {} => Ok(vec![]),
     }
 }
 

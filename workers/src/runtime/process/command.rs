@@ -42,7 +42,7 @@ impl Shared {
         let program = Program {
             name,
             invocations: command.invocations(&variables),
-            directory: given.directory.join(&given.root),
+            directory: environment::directory(given)?.join(&given.root),
             environment: variables,
             limits: self.limits(given),
         };

@@ -1,13 +1,34 @@
 //! The environment of an instance: what it is meant to have, and nothing of the platform's.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::runtime::Environment;
+use crate::registry::Files;
 use crate::runtime::process::directories::Own;
+use crate::runtime::{Environment, RuntimeError};
 
 /// Where an application brings programs of its own, within its files.
 const BROUGHT: [&str; 3] = [".switchback/bin", ".venv/bin", "node_modules/.bin"];
+
+/// The directory that something runs in.
+pub(super) fn directory(given: &Environment) -> Result<&Path, RuntimeError> {
+    match &given.files {
+        Files::Directory(directory) => Ok(directory),
+        Files::Image(_) => Err(needs_an_engine()),
+    }
+}
+
+/// What a process cannot run.
+pub(super) fn needs_an_engine() -> RuntimeError {
+    RuntimeError {
+        code: "docker_needed",
+        message: "an image is run by the Docker Engine, and this server runs processes; start it with \
+                  --runtime docker:"
+            .into(),
+        permanent: true,
+        source: None,
+    }
+}
 
 /// Variables win over what the platform would set, save `PORT` (and the mark of the process, which is added
 /// later).
@@ -25,7 +46,8 @@ pub(super) fn build(
     ]);
     environment.extend(given.variables.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())));
     if let Some(path) = environment.get_mut("PATH") {
-        *path = brought(given).into_iter().chain([std::mem::take(path)]).collect::<Vec<_>>().join(":");
+        let brought = directory(given).map(|files| brought(files, &given.root)).unwrap_or_default();
+        *path = brought.into_iter().chain([std::mem::take(path)]).collect::<Vec<_>>().join(":");
     }
     environment.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
     environment
@@ -33,9 +55,9 @@ pub(super) fn build(
 
 /// The directories of programs that the application brought, those of the service before those of the
 /// repository.
-fn brought(given: &Environment) -> Vec<String> {
-    let files = std::path::absolute(&given.directory).unwrap_or_else(|_| given.directory.clone());
-    let mut places: Vec<PathBuf> = vec![files.join(&given.root), files];
+fn brought(files: &Path, root: &str) -> Vec<String> {
+    let files = std::path::absolute(files).unwrap_or_else(|_| files.to_owned());
+    let mut places: Vec<PathBuf> = vec![files.join(root), files];
     places.dedup();
     let directories = places.iter().flat_map(|place| BROUGHT.map(|name| place.join(name)));
     directories
@@ -55,8 +77,10 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value)));
         Environment {
             service: ServiceId(uuid::Uuid::nil()),
-            directory: directory.to_owned(),
+            files: Files::Directory(directory.to_owned()),
             root: root.to_owned(),
+            port: None,
+            read_only: false,
             variables: variables.collect(),
             memory_bytes: None,
             cpu_millis: None,

@@ -75,7 +75,7 @@ impl Shared {
         let own = directories::make(&self.settings.directory, &request.id.to_string())
             .map_err(|error| failed("make the directories of an instance", error))?;
         let limits = self.limits(given);
-        let directory = given.directory.join(&given.root);
+        let directory = environment::directory(given)?.join(&given.root);
         match &request.start {
             Start::Command(command) => {
                 let variables = environment::build(&self.settings.path, given, &own, Some(port));
@@ -90,6 +90,7 @@ impl Shared {
                 let program = Program::new(name(request.id), arguments).directory(directory);
                 Ok(program.environment(variables).limits(limits))
             }
+            Start::Image {} => Err(environment::needs_an_engine()),
         }
     }
 

@@ -111,7 +111,9 @@ async fn page(workshop: &Workshop, plan: &Plan) -> String {
         start: plan.run.start.clone(),
         environment: Environment {
             service: workshop.request.service,
-            directory: workshop.request.directory.clone(),
+            files: workers::registry::Files::Directory(workshop.request.directory.clone()),
+            port: None,
+            read_only: false,
             root: plan.root.clone(),
             variables,
             memory_bytes: None,

@@ -11,7 +11,7 @@ use workers::registry::Registry;
 use workers::registry::local::{ARTIFACT_MAX, LocalRegistry};
 
 use super::{Workshop, plan};
-use crate::platform::LIMIT;
+use crate::platform::{LIMIT, located};
 
 /// Starts children that want to get away, and waits for ever.
 const STUBBORN: &str = r#"
@@ -160,7 +160,7 @@ async fn what_the_registry_has_taken_stays_when_a_deployment_is_cleaned() {
     let key = workshop.platform.key(Step::Push, 1);
     let digest = registry.push(key, &workshop.request, "recipe").await.expect("pushed");
     workshop.builder.clean(workshop.platform.deployment).await.expect("cleaned");
-    assert_eq!(registry.locate(&digest).await.expect("there"), workshop.request.directory);
+    assert_eq!(located(&registry, &digest).await.expect("there"), workshop.request.directory);
     assert!(workshop.at("a").exists());
     fs::remove_dir_all(workshop.platform.data.path().join("artifacts")).expect("removed");
     workshop.builder.clean(workshop.platform.deployment).await.expect("cleaned");
