@@ -16,7 +16,7 @@ mod ui;
 use std::env;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let Arguments { global, command } = match Arguments::try_parse() {
+    let Arguments { global, command } = match args::file::parse(env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(error) => return ui::grammar(&error),
     };
