@@ -4,6 +4,7 @@
 //! seconds. A line that was half written is taken off when the log is opened again. The log of events needs
 //! none of this.
 
+mod entries;
 mod log;
 mod segment;
 
@@ -22,6 +23,8 @@ use crate::files::segment::Cursor;
 use crate::lines::{self, Pieces};
 use crate::lock::FileLock;
 use crate::logs::{Limits, Line, LogName, LogStore, MAX_LINES, NewLine};
+
+pub use entries::FileEntries;
 
 /// How many logs are kept open when nobody follows them.
 const OPEN_MAX: usize = 256;

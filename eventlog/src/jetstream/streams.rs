@@ -57,6 +57,21 @@ pub(super) fn queue(connection: &Connection) -> Config {
     }
 }
 
+/// The stream of entries that processes share, as NATS's own key-value buckets have it.
+pub(super) fn entries(connection: &Connection) -> Config {
+    let bucket = connection.stream("SHARED");
+    Config {
+        name: format!("KV_{bucket}"),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        description: Some("Switchback: what its processes share".to_owned()),
+        max_messages_per_subject: 1,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_rollup: true,
+        deny_delete: true,
+        ..kept(connection)
+    }
+}
+
 /// What all of them have in common: on disk, without a limit of number or age.
 fn kept(connection: &Connection) -> Config {
     Config {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use domain::stream::Position;
 use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
-use eventlog::jetstream::{JetStreamLog, JetStreamQueue, Settings};
+use eventlog::entries::SharedEntries;
+use eventlog::jetstream::{JetStreamEntries, JetStreamLog, JetStreamQueue, Settings};
 use eventlog::log::SharedLog;
 use eventlog::queue::SharedQueue;
 use serde_json::Value;
@@ -93,7 +94,36 @@ impl conformance::queue::Fixture for Queue {
     }
 }
 
+struct Entries {
+    entries: JetStreamEntries,
+    settings: Settings,
+    _cleanup: Cleanup,
+}
+
+impl Entries {
+    async fn new(settings: Settings) -> Self {
+        let entries = JetStreamEntries::connect(&settings).await.unwrap();
+        let cleanup = Cleanup(settings.clone());
+        Self { entries, settings, _cleanup: cleanup }
+    }
+}
+
+#[async_trait]
+impl conformance::entries::Fixture for Entries {
+    fn entries(&self) -> SharedEntries {
+        Arc::new(self.entries.clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.entries = JetStreamEntries::connect(&self.settings).await.unwrap();
+    }
+}
+
 mod one {
+    mod entries {
+        eventlog::entries_suite!(crate::jetstream::Entries::new(crate::jetstream::one_server()).await);
+    }
+
     mod queue {
         eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::one_server()).await);
     }
@@ -104,6 +134,10 @@ mod one {
 }
 
 mod three {
+    mod entries {
+        eventlog::entries_suite!(crate::jetstream::Entries::new(crate::jetstream::three_servers()).await);
+    }
+
     mod queue {
         eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::three_servers()).await);
     }
