@@ -20,7 +20,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::args::{Arguments, Command, Global, Up};
+use crate::args::{Arguments, Command, Global};
 use crate::client::failure::{Exit, Failure};
 use crate::ui::Ui;
 
@@ -42,17 +42,18 @@ fn main() -> ExitCode {
     // The first to choose counts; there is no other.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Up(up) => serve(*up, &global),
+        Command::Up(up) => serve(server::up(*up, &global)),
+        Command::Serve(_) => ExitCode::SUCCESS,
         Command::Completions { shell } => completions(shell, &global),
         Command::Sign(sign) => finish(&Ui::new(&global), client::sign(sign, &global)),
         Command::Ask(ask) => finish(&Ui::new(&global), client::ask(ask, global)),
     }
 }
 
-fn serve(up: Up, global: &Global) -> ExitCode {
+fn serve(server: impl Future<Output = ExitCode>) -> ExitCode {
     raise_open_files();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(Box::pin(server::up(up, global))),
+        Ok(runtime) => runtime.block_on(Box::pin(server)),
         Err(error) => no_runtime(&error),
     }
 }

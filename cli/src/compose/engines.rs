@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use eventlog::files::FileLogs;
-use eventlog::jetstream::{self, ConnectError, JetStreamLog, JetStreamQueue};
+use eventlog::entries::SharedEntries;
+use eventlog::files::{FileEntries, FileLogs};
+use eventlog::jetstream::{self, ConnectError, JetStreamEntries, JetStreamLog, JetStreamQueue};
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
 use eventlog::queue::SharedQueue;
@@ -11,12 +12,14 @@ use eventlog::sqlite::{SqliteLog, SqliteQueue};
 use futures::FutureExt;
 use gateway::engine::{Engine, Probe};
 use projections::store::{Options, ReadStore};
+use url::Url;
 
 use super::{ComposeError, shown};
-use crate::args::Up;
+use crate::args::Settings;
 use crate::home::Home;
 
-/// What the platform stands on.
+/// What the platform stands on. Clones are the same engines.
+#[derive(Clone)]
 pub(crate) struct Engines {
     /// The event log.
     pub(crate) log: SharedLog,
@@ -24,6 +27,8 @@ pub(crate) struct Engines {
     pub(crate) queue: SharedQueue,
     /// The log store.
     pub(crate) logs: SharedLogs,
+    /// What processes share besides.
+    pub(crate) entries: SharedEntries,
     /// The read models.
     pub(crate) reads: ReadStore,
     log_kind: &'static str,
@@ -31,43 +36,60 @@ pub(crate) struct Engines {
     files: Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>,
 }
 
-/// The log, its queue, what they are, and what of them has to be closed.
-type Log = (SharedLog, SharedQueue, &'static str, Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>);
-
 /// Opens what the settings name.
-pub(crate) async fn engines(args: &Up, home: &Home) -> Result<Engines, ComposeError> {
-    let (log, queue, log_kind, files) = log(args, home).await?;
-    let logs: SharedLogs = Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?);
-    let reads = reads(args, home).await?;
-    Ok(Engines { log, queue, logs, reads, log_kind, files })
-}
-
-async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
-    match &args.log {
-        None => {
-            let directory = home.join("log");
-            let log = Arc::new(SqliteLog::open(&directory).await?);
-            let queue = Arc::new(SqliteQueue::open(&directory).await?);
-            let files = (Arc::clone(&log), Arc::clone(&queue));
-            Ok((log, queue, "sqlite", Some(files)))
-        }
-        Some(url) if matches!(url.scheme(), "nats" | "tls") => {
-            let settings = jetstream::Settings {
-                accept_loss_on_power_cut: args.accept_lax_log,
-                monitors: args.log_monitor.iter().map(ToString::to_string).collect(),
-                replicas: args.log_replicas,
-                ..jetstream::Settings::new(url.as_str())
-            };
-            let refused = |source| refused(shown(url), source);
-            let log = JetStreamLog::connect(&settings).await.map_err(refused)?;
-            let queue = JetStreamQueue::connect(&settings).await.map_err(refused)?;
-            Ok((Arc::new(log), Arc::new(queue), "jetstream", None))
-        }
+pub(crate) async fn engines(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    match &settings.log.log {
+        None => embedded(settings, home).await,
+        Some(url) if matches!(url.scheme(), "nats" | "tls") => on_nats(settings, url, home).await,
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
             url: shown(url),
             known: "leave it out for a file in the data directory, or give nats://host:4222",
         }),
+    }
+}
+
+async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    let directory = home.join("log");
+    let log = Arc::new(SqliteLog::open(&directory).await?);
+    let queue = Arc::new(SqliteQueue::open(&directory).await?);
+    Ok(Engines {
+        files: Some((Arc::clone(&log), Arc::clone(&queue))),
+        log,
+        queue,
+        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        entries: Arc::new(FileEntries::open(&home.join("entries"))?),
+        reads: reads(settings, home).await?,
+        log_kind: "sqlite",
+    })
+}
+
+async fn on_nats(settings: &Settings, url: &Url, home: &Home) -> Result<Engines, ComposeError> {
+    let nats = nats(settings, url);
+    let refused = |source| refused(shown(url), source);
+    let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
+    let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
+    let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    Ok(Engines {
+        log: Arc::new(log),
+        queue: Arc::new(queue),
+        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        entries: Arc::new(entries),
+        reads: reads(settings, home).await?,
+        log_kind: "jetstream",
+        files: None,
+    })
+}
+
+/// How NATS is reached.
+fn nats(settings: &Settings, url: &Url) -> jetstream::Settings {
+    let log = &settings.log;
+    jetstream::Settings {
+        accept_loss_on_power_cut: log.accept_lax_log,
+        monitors: log.log_monitor.iter().map(ToString::to_string).collect(),
+        replicas: log.log_replicas,
+        credentials: log.log_credentials.clone(),
+        ..jetstream::Settings::new(url.as_str())
     }
 }
 
@@ -81,8 +103,8 @@ fn refused(url: String, source: ConnectError) -> ComposeError {
     }
 }
 
-async fn reads(args: &Up, home: &Home) -> Result<ReadStore, ComposeError> {
-    let reads = match &args.read {
+async fn reads(settings: &Settings, home: &Home) -> Result<ReadStore, ComposeError> {
+    let reads = match &settings.read.read {
         None => ReadStore::sqlite(&home.join("read.db")).await?,
         Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
             let refused = |source: projections::store::InvalidUrl| ComposeError::Server {
