@@ -167,7 +167,7 @@ mod tests {
                     accept-lax-log = true\nedge = \"0.0.0.0:80\"\nbuild-timeout = \"5m\"\n";
         let (roles, read) = settings(with(text, &["--edge", "127.0.0.1:81"]).unwrap());
         assert_eq!(roles, [crate::args::Role::Worker, crate::args::Role::Edge]);
-        assert_eq!(read.log.log.unwrap().as_str(), "nats://h:1");
+        assert_eq!(read.log.log[0].as_str(), "nats://h:1");
         assert_eq!((read.log.log_replicas, read.log.accept_lax_log), (3, true));
         assert_eq!(read.traffic.edge.to_string(), "127.0.0.1:81");
         assert_eq!(read.work.build_timeout.as_secs(), 300);

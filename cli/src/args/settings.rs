@@ -97,9 +97,9 @@ pub(crate) struct Traffic {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Event log")]
 pub(crate) struct Log {
-    /// The event log: nats://HOST, tls://HOST, or several with commas [default: a file in the data directory]
-    #[arg(long, value_name = "URL", env = "SWITCHBACK_LOG", hide_env_values = true)]
-    pub(crate) log: Option<Url>,
+    /// The event log: nats://HOST or tls://HOST, of a cluster several [default: a file in the data directory]
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "SWITCHBACK_LOG", hide_env_values = true)]
+    pub(crate) log: Vec<Url>,
     /// Where the NATS server of --log can be asked whether it syncs before it answers (its monitoring
     /// address); give it once for each server
     #[arg(
@@ -227,5 +227,69 @@ impl Settings {
     pub(crate) fn data_directory(&self) -> Option<PathBuf> {
         let given = self.data.clone().filter(|path| !path.as_os_str().is_empty());
         given.or_else(|| crate::credentials::user_directory("XDG_DATA_HOME", ".local/share"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use crate::args::Arguments;
+
+    const BEGIN: &str = "compared by that test -->\n";
+    const END: &str = "<!-- /settings -->";
+
+    /// The settings as the guide lists them.
+    fn table() -> String {
+        let command = Arguments::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let mut text = String::new();
+        let mut heading = None;
+        for argument in serve.get_arguments().filter(|argument| !argument.is_global_set()) {
+            let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else { continue };
+            let group = argument.get_help_heading().unwrap_or("The process").to_owned();
+            if heading.as_ref() != Some(&group) {
+                write!(
+                    text,
+                    "\n## {group}\n\n| setting | environment | what | default |\n|---|---|---|---|\n"
+                )
+                .unwrap();
+                heading = Some(group);
+            }
+            let value = argument.get_value_names().and_then(|names| names.first());
+            let value = value.map(|name| format!(" {name}")).unwrap_or_default();
+            let help = argument.get_help().unwrap().to_string();
+            let (what, default) = match help.split_once(" [default: ") {
+                Some((what, default)) => (what.to_owned(), default.trim_end_matches(']').to_owned()),
+                None => {
+                    let values = argument.get_default_values().iter();
+                    let values: Vec<_> =
+                        values.map(|value| format!("`{}`", value.to_string_lossy())).collect();
+                    (help, values.join(", "))
+                }
+            };
+            let value = if argument.get_action().takes_values() { value } else { String::new() };
+            writeln!(text, "| `--{long}{value}` | `{}` | {what} | {default} |", env.to_string_lossy())
+                .unwrap();
+        }
+        text.push('\n');
+        text
+    }
+
+    #[test]
+    fn the_guide_lists_the_settings_that_there_are() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/settings.md");
+        let guide = fs::read_to_string(&path).unwrap();
+        let (before, rest) = guide.split_once(BEGIN).unwrap();
+        let (listed, after) = rest.split_once(END).unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+            return;
+        }
+        assert_eq!(listed, table(), "run UPDATE_DOCS=1 cargo test -p switchback settings");
     }
 }

@@ -38,9 +38,10 @@ pub(crate) struct Engines {
 
 /// Opens what the settings name.
 pub(crate) async fn engines(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
-    match &settings.log.log {
-        None => embedded(settings, home).await,
-        Some(url) if matches!(url.scheme(), "nats" | "tls") => on_nats(settings, url, home).await,
+    let urls = settings.log.log.as_slice();
+    match urls.iter().find(|url| !matches!(url.scheme(), "nats" | "tls")) {
+        None if urls.is_empty() => embedded(settings, home).await,
+        None => on_nats(settings, urls, home).await,
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
             url: shown(url),
@@ -64,9 +65,10 @@ async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeEr
     })
 }
 
-async fn on_nats(settings: &Settings, url: &Url, home: &Home) -> Result<Engines, ComposeError> {
-    let nats = nats(settings, url);
-    let refused = |source| refused(shown(url), source);
+async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {
+    let nats = nats(settings, urls);
+    let all_shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let refused = |source| refused(all_shown(), source);
     let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
     let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
@@ -82,14 +84,14 @@ async fn on_nats(settings: &Settings, url: &Url, home: &Home) -> Result<Engines,
 }
 
 /// How NATS is reached.
-fn nats(settings: &Settings, url: &Url) -> jetstream::Settings {
+fn nats(settings: &Settings, urls: &[Url]) -> jetstream::Settings {
     let log = &settings.log;
     jetstream::Settings {
         accept_loss_on_power_cut: log.accept_lax_log,
         monitors: log.log_monitor.iter().map(ToString::to_string).collect(),
         replicas: log.log_replicas,
         credentials: log.log_credentials.clone(),
-        ..jetstream::Settings::new(url.as_str())
+        ..jetstream::Settings::new(&urls.iter().map(Url::as_str).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -65,7 +65,7 @@ async fn run(args: Serve, ui: &Ui) -> Result<(), StartError> {
 /// What roles in processes of their own cannot do without.
 fn check(roles: &BTreeSet<Role>, settings: &Settings) -> Result<(), StartError> {
     let missing = |flag: &str, why: &str| Err(StartError::Missing(format!("{flag} is missing: {why}")));
-    if settings.log.log.is_none() {
+    if settings.log.log.is_empty() {
         return missing(
             "--log",
             "processes share the event log of a NATS server, as in --log nats://host:4222; everything in one \
