@@ -51,4 +51,5 @@ mod chain;
 mod heads;
 mod lines;
 mod lock;
+mod marks;
 mod tail;
