@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use eventlog::logs::{Channel, LogName, NewLine, SharedLogs};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 pub use crate::output::mask::Mask;
+pub use crate::output::stored::{StoredUntil, stored_until};
 
 mod mask;
+mod stored;
 
 /// How many lines may wait to be stored; a program that prints faster is slowed down.
 const WAITING_MAX: usize = 2_000;
@@ -58,8 +60,13 @@ impl Output {
 
     /// A line of the program's own.
     pub async fn line(&self, channel: Channel, text: impl Into<String>) {
+        self.line_at(channel, Utc::now(), text).await;
+    }
+
+    /// A line that was printed a while ago.
+    pub async fn line_at(&self, channel: Channel, at: DateTime<Utc>, text: impl Into<String>) {
         let text = self.mask.apply(text.into());
-        let line = NewLine { at: Utc::now(), channel, origin: self.origin.to_string(), text };
+        let line = NewLine { at, channel, origin: self.origin.to_string(), text };
         // Nobody stores any more: the step is being torn down, and the line has no reader.
         let _ = self.lines.send(line).await;
     }
