@@ -79,7 +79,7 @@ pub(crate) fn bus(engines: &Engines, home: &Home) -> Result<Bus, ComposeError> {
 }
 
 /// An address as it may be shown: without user and password.
-fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     // Both fail only for addresses that cannot have them.
     let _ = shown.set_password(None);

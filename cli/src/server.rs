@@ -14,11 +14,12 @@ use std::time::Instant;
 use commands::error::CommandError;
 use commands::request::Request;
 use domain::context::Actor;
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::net::TcpListener;
 use url::Url;
 
-use self::platform::{Listeners, Platform};
+use self::platform::{Listeners, Platform, Watched};
 use crate::args::{Global, Up};
 use crate::client::failure::{Exit, Failure};
 use crate::compose::{self, ComposeError};
@@ -62,14 +63,20 @@ pub(crate) enum UpError {
 /// Runs the platform until it is told to stop.
 pub(crate) async fn up(args: Up, global: &Global) -> ExitCode {
     let ui = Ui::new(global);
-    telemetry::start(global.quiet);
-    match run(args, &ui).await {
+    let settings = telemetry::Settings { quiet: global.quiet, role: "up", otlp: None };
+    let telemetry = match telemetry::start(settings) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Failure::of(Exit::Failed, &error).report(&ui),
+    };
+    let ran = run(args, &ui, telemetry.figures()).await;
+    telemetry.stop().await;
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::of(Exit::Failed, &error).report(&ui),
     }
 }
 
-async fn run(args: Up, ui: &Ui) -> Result<(), UpError> {
+async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), UpError> {
     let began = Instant::now();
     let mut stop = signals::Stop::listen();
     let home = Home::open(&args.data_directory().ok_or(HomeError::Nowhere)?)?;
@@ -83,8 +90,9 @@ async fn run(args: Up, ui: &Ui) -> Result<(), UpError> {
     let token = owner_token(&bus, &home).await?;
     sign_in(&server, &token);
     let ports = compose::ports(&args, &home)?;
+    let watched = Watched { figures: figures.clone(), data: home.path().to_owned() };
     let listeners = Listeners { api, edge, edge_address };
-    let platform = Platform::start(&args, bus, engines, ports, listeners).await?;
+    let platform = Platform::start(&args, bus, engines, ports, listeners, watched).await?;
     ready(ui, began, &home, &server, edge_address)?;
     if args.demo {
         let demonstrated = tokio::select! {

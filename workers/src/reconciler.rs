@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::deployment::retire::STOP_GRACE;
 use crate::deployment::roll_out::{StartPlan, start};
 use crate::key::StepKey;
+use crate::measure::{Duty, RESTARTS};
 use crate::runtime::{Exit, InstanceState, RuntimeError};
 use crate::step::StepError;
 
@@ -98,6 +99,7 @@ impl Reconciler {
 
     /// Compares until it is told to stop.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        let _duty = Duty::begin("reconciler");
         let mut exits = self.context.runtime.exits();
         loop {
             if let Err(error) = self.compare().await {
@@ -243,6 +245,7 @@ impl Reconciler {
             specification: &live.specification,
         };
         let started = start(&self.context, key, id, before, &plan).await?;
+        RESTARTS.count::<&str, 0>([]);
         crash_point!("reconcile.after_start");
         info!(instance.id = %id, "instance {id} of {} is started again", live.number);
         Ok(Some(started))

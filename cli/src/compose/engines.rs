@@ -37,6 +37,7 @@ type Log = (SharedLog, SharedQueue, &'static str, Option<(Arc<SqliteLog>, Arc<Sq
 /// Opens what the settings name.
 pub(crate) async fn engines(args: &Up, home: &Home) -> Result<Engines, ComposeError> {
     let (log, queue, log_kind, files) = log(args, home).await?;
+    let log = workers::measure::measured(log);
     let logs: SharedLogs = Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?);
     let reads = reads(args, home).await?;
     Ok(Engines { log, queue, logs, reads, log_kind, files })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use domain::stream::Position;
 use futures::future::join_all;
 use gateway::app::{App, Settings};
 use gateway::edge::Edge;
+use gateway::operations::{Probes, ReadModels};
 use gateway::route::{RouteFollower, ServiceRoutes};
+use metrics_exporter_prometheus::PrometheusHandle;
 use projections::projection::ALL;
 use projections::projector::Projector;
 use projections::route::{self, Route};
@@ -26,6 +29,8 @@ use workers::reconciler::{Reconciler, Wanted};
 
 use crate::args::Up;
 use crate::compose::{ComposeError, EdgeTraffic, Engines, Ports};
+use crate::telemetry::metrics;
+use crate::telemetry::watch::Watch;
 
 /// How long the API may take to finish what is in flight.
 const API_STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +47,14 @@ pub(super) struct Listeners {
     pub(super) edge: TcpListener,
     /// The edge's address.
     pub(super) edge_address: SocketAddr,
+}
+
+/// What is looked at beside.
+pub(super) struct Watched {
+    /// The figures of the process.
+    pub(super) figures: PrometheusHandle,
+    /// The data directory.
+    pub(super) data: PathBuf,
 }
 
 /// The platform, running.
@@ -67,6 +80,7 @@ impl Platform {
         engines: Engines,
         ports: Ports,
         listeners: Listeners,
+        watched: Watched,
     ) -> Result<Self, ComposeError> {
         let Listeners { api, edge: edge_listener, edge_address } = listeners;
         let (work, serve, follow) =
@@ -89,13 +103,23 @@ impl Platform {
         let traffic = Arc::new(EdgeTraffic::new(Arc::clone(&edge), current));
         let context = ports.context(args, bus.clone(), &engines, traffic);
         let working = start_work(&context, wanted(&routes.routes), position, &work);
+        let probes = probes(&engines);
+        following.push(spawn(follow.clone(), {
+            let watch = watch(&watched, &engines, probes.clone());
+            |stop| watch.run(stop)
+        }));
+        let metrics = metrics::scrape(watched.figures, {
+            let edge = Arc::clone(&edge);
+            move || gateway::measure::show_edge(&edge)
+        });
         let app = App {
             bus,
             reads: engines.reads.clone(),
             watermark,
             logs: Arc::clone(&engines.logs),
             uploads: Arc::clone(&ports.uploads),
-            engines: engines.probes(),
+            probes,
+            metrics,
             settings: Arc::new(settings(args, edge_address)),
             shutdown: serve.clone(),
         };
@@ -146,6 +170,22 @@ fn start_work(
         spawn(work.clone(), |stop| workers::runner::run(runner, Lane::ALL.to_vec(), stop)),
         spawn(work.clone(), |stop| reconciler.run(stop)),
     ]
+}
+
+fn probes(engines: &Engines) -> Probes {
+    let read_models = ReadModels { reads: engines.reads.clone(), log: Arc::clone(&engines.log) };
+    Probes { engines: engines.probes(), read_models: Some(read_models) }
+}
+
+fn watch(watched: &Watched, engines: &Engines, probes: Probes) -> Watch {
+    Watch {
+        figures: watched.figures.clone(),
+        probes,
+        log: Some(Arc::clone(&engines.log)),
+        logs: Some(Arc::clone(&engines.logs)),
+        queue: Some(Arc::clone(&engines.queue)),
+        data: Some(watched.data.clone()),
+    }
 }
 
 /// What the read model says of routes.
