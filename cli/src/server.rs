@@ -6,6 +6,7 @@
 mod demo;
 mod edge;
 mod gateway;
+mod observe;
 mod parts;
 mod projector;
 mod ready;
@@ -34,6 +35,7 @@ use crate::args::Settings;
 use crate::args::settings::WorkLane;
 use crate::compose::ComposeError;
 use crate::home::{self, Home, HomeError};
+use crate::telemetry::TelemetryError;
 
 // pub(crate) use self::serve::serve;
 pub(crate) use self::up::up;
@@ -72,6 +74,9 @@ pub(crate) enum StartError {
     /// The owner.
     #[error("cannot set this installation up")]
     SetUp(#[source] CommandError),
+    /// What is told about it.
+    #[error("what is told about this process cannot be told")]
+    Telemetry(#[from] TelemetryError),
     /// The demonstration.
     #[error("the demonstration stopped")]
     Demo(#[from] demo::DemoError),
@@ -93,6 +98,14 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
         };
         StartError::Listen { address, flag, reason, source }
     })
+}
+
+/// Where health and figures are asked for besides.
+async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
+    match settings.operations {
+        Some(address) => listen(address, "--operations").await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Where it really listens, when port 0 was asked for.

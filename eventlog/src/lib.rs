@@ -38,6 +38,10 @@ pub mod jetstream;
 pub mod memory;
 pub mod sqlite;
 
+pub mod measure;
+pub mod measured;
+pub mod trace;
+
 pub mod crash;
 pub mod faults;
 

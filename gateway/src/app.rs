@@ -10,8 +10,8 @@ use projections::store::ReadStore;
 use projections::wait::Watermark;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
 use crate::error::ApiError;
+use crate::operations::{Probes, Scrape};
 use crate::upload::SharedUploads;
 
 /// How long a read waits for a position at most.
@@ -70,8 +70,10 @@ pub struct App {
     pub logs: SharedLogs,
     /// Takes uploads.
     pub uploads: SharedUploads,
-    /// The engines, for `/ready`.
-    pub engines: Arc<[Engine]>,
+    /// What `/ready` asks.
+    pub probes: Probes,
+    /// What `/metrics` answers.
+    pub metrics: Scrape,
     /// What the operator chose.
     pub settings: Arc<Settings>,
     /// Given when the platform stops: streams end.

@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::deployment::retire::STOP_GRACE;
 use crate::deployment::roll_out::{StartPlan, attach, lines, start};
 use crate::key::StepKey;
+use crate::measure::{Duty, RESTARTS};
 use crate::runtime::{Exit, InstanceState, RuntimeError};
 use crate::step::StepError;
 
@@ -107,6 +108,7 @@ impl Reconciler {
     }
 
     async fn compare_for_ever(&mut self) {
+        let _duty = Duty::begin("reconciler");
         let mut exits = self.context.runtime.exits();
         loop {
             if let Err(error) = self.compare().await {
@@ -273,6 +275,7 @@ impl Reconciler {
                 return Err(error.into());
             }
         };
+        RESTARTS.count::<&str, 0>([]);
         crash_point!("reconcile.after_start");
         info!(instance.id = %id, "instance {id} of {} is started again", live.number);
         Ok(Some(started))

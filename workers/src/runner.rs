@@ -19,9 +19,11 @@ use domain::stream::StreamId;
 use eventlog::crash_point;
 use eventlog::error::{ReadError, StoreError};
 use eventlog::queue::Lease;
+use eventlog::trace;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info, info_span, warn};
 
 use self::cancel::Cancellations;
 use crate::context::Context;
@@ -90,7 +92,21 @@ async fn take_up(
             return Err(error.into());
         }
     };
-    let span = info_span!("work", deployment.id = %job.deployment, work = ?job.work, attempt = job.attempt);
+    let (verb, step) = match job.work {
+        Work::Do(step) => ("step", step),
+        Work::Undo(step) => ("undo", step),
+    };
+    let span = info_span!(
+        "work",
+        otel.name = %format_args!("{verb} {step}"),
+        otel.kind = "consumer",
+        deployment.id = %job.deployment,
+        work = ?job.work,
+        attempt = job.attempt,
+        failure = Empty,
+        otel.status_code = Empty,
+    );
+    let span = trace::continued(span, job.trace);
     Box::pin(work(context, lease, &job, cancellations, shutdown)).instrument(span).await
 }
 
@@ -224,6 +240,7 @@ fn outcome(work: Work, fence: Fence, result: Result<Done, StepError>) -> Command
         (Work::Do(step) | Work::Undo(step), Ok(Done::Undo)) => Command::CompleteUndo { step, fence },
         (work, Err(error)) => {
             let source = error.source.as_deref().map(ToString::to_string).unwrap_or_default();
+            Span::current().record("failure", error.code).record("otel.status_code", "ERROR");
             info!(code = error.code, source, "{work:?} failed: {error}");
             Command::Fail { work, fence, failure: error.failure() }
         }

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use gateway::engine::{Engine, Probe};
 use projections::store::{Options, ReadStore};
 use url::Url;
+use workers::measure::measured;
 
 use super::{ComposeError, shown};
 use crate::args::Settings;
@@ -31,6 +32,8 @@ pub(crate) struct Engines {
     pub(crate) entries: SharedEntries,
     /// The read models.
     pub(crate) reads: ReadStore,
+    /// Whether this process asks them anything.
+    pub(crate) has_reads: bool,
     log_kind: &'static str,
     /// The embedded log and queue, which are tidied up when they are closed.
     files: Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>,
@@ -56,11 +59,12 @@ async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeEr
     let queue = Arc::new(SqliteQueue::open(&directory).await?);
     Ok(Engines {
         files: Some((Arc::clone(&log), Arc::clone(&queue))),
-        log,
+        log: measured(log),
         queue,
         logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
         entries: Arc::new(FileEntries::open(&home.join("entries"))?),
         reads: reads(settings, home).await?,
+        has_reads: true,
         log_kind: "sqlite",
     })
 }
@@ -73,11 +77,12 @@ async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engin
     let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
     Ok(Engines {
-        log: Arc::new(log),
+        log: measured(Arc::new(log)),
         queue: Arc::new(queue),
         logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
         entries: Arc::new(entries),
         reads: reads(settings, home).await?,
+        has_reads: true,
         log_kind: "jetstream",
         files: None,
     })

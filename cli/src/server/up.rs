@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use domain::stream::Position;
 use gateway::app::App;
+use gateway::operations;
+use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::observe::Observer;
 use super::parts::Parts;
 use super::worker::Lead;
 use super::{StartError, edge, gateway as api, projector, ready, routes, signals, worker};
@@ -25,19 +28,26 @@ const INSTANCE_GRACE: Duration = Duration::from_secs(5);
 /// Runs the platform until it is told to stop.
 pub(crate) async fn up(args: Up, global: &Global) -> ExitCode {
     let ui = Ui::new(global);
-    telemetry::start(global.quiet);
-    match run(args, &ui).await {
+    let otlp = args.settings.otlp.clone();
+    let telemetry = match telemetry::start(telemetry::Settings { quiet: global.quiet, role: "up", otlp }) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Failure::of(Exit::Failed, &error).report(&ui),
+    };
+    let ran = run(args, &ui, telemetry.figures()).await;
+    telemetry.stop().await;
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure::of(Exit::Failed, &error).report(&ui),
     }
 }
 
-async fn run(args: Up, ui: &Ui) -> Result<(), StartError> {
+async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartError> {
     let (began, settings) = (Instant::now(), &args.settings);
     let mut stop = signals::Stop::listen();
     let home = Home::open(&settings.data_directory().ok_or(HomeError::Nowhere)?)?;
     let listener = super::listen(settings.listen, "--listen").await?;
     let edges = edge::Listeners::bind(settings).await?;
+    let operations = super::bind_operations(settings).await?;
     let (api_address, edge_address) =
         (super::address_of(&listener, settings.listen), edges.address(settings));
     let engines = compose::engines(settings, &home).await?;
@@ -59,13 +69,19 @@ async fn run(args: Up, ui: &Ui) -> Result<(), StartError> {
     let traffic = Arc::new(EdgeTraffic::new(Arc::clone(&edge), current));
     let context = ports.context(settings, bus.clone(), &engines, traffic);
     worker::start(&mut parts, &context, super::lanes(settings), Some(Lead::Alone(seen)));
+    let observer = Observer { figures: figures.clone(), data: home.path().to_owned() };
+    let (probes, metrics) = observer.start(&mut parts, &engines, Some(Arc::clone(&edge)));
+    if let Some(listener) = operations {
+        api::serve(&mut parts, operations::router(Arc::clone(&metrics), probes.clone()), listener);
+    }
     let app = App {
         bus,
         reads: engines.reads.clone(),
         watermark,
         logs: Arc::clone(&engines.logs),
         uploads: Arc::clone(&ports.uploads),
-        engines: engines.probes(),
+        probes,
+        metrics,
         settings: Arc::new(super::api_settings(settings, edge_address)),
         shutdown: parts.serve.token(),
     };

@@ -233,6 +233,16 @@ async fn check_dense(
     Err(ReadError::Damaged { position: after.next(), problem })
 }
 
+/// What the file takes.
+pub(super) async fn bytes(readers: &SqlitePool) -> Result<u64, ReadError> {
+    let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+    let bytes: i64 = sqlx::query_scalar(sql)
+        .fetch_one(readers)
+        .await
+        .map_err(|source| ReadError::Unavailable { source: source.into() })?;
+    Ok(bytes.cast_unsigned())
+}
+
 /// Checks the end of the log, where a crash would show, and answers with its last position.
 pub(super) async fn check_end(connection: &mut SqliteConnection, path: &Path) -> Result<Position, OpenError> {
     let damaged = |problem: String| database::damaged(path, &FORMAT, problem);
