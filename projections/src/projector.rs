@@ -112,7 +112,7 @@ impl Projector {
     /// For readers in this process that wait for a position.
     #[must_use]
     pub fn watermark(&self) -> Watermark {
-        Watermark::of(self.board.watch())
+        Watermark::of(self.board.watch(), &self.store)
     }
 
     /// Keeps the read models up with the log until `shutdown`. It may be dropped at any moment as well.

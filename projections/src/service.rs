@@ -11,16 +11,17 @@ pub use self::query::{Exits, Filter, Live, Place, Service, find, get, list, loca
 
 use crate::change::Change;
 use crate::projection::Projection;
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::plus;
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "service", version: 1, tables: &[&SERVICES, &EXITS], changes };
+    Projection { name: "service", version: 2, tables: &[&SERVICES, &EXITS], changes };
 
 static SERVICES: Table = Table {
     name: "services",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("organization"),
@@ -46,9 +47,11 @@ static SERVICES: Table = Table {
 static EXITS: Table = Table {
     name: "exits",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("service"),
         number("release"),
+        text("organization"),
         number("times"),
         text("last_at"),
         text("last_instance"),
@@ -126,6 +129,7 @@ fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
         service::Event::InstanceExited { release, instance, exit } => vec![EXITS.upsert(
             (id, *release),
             [
+                ("organization", recorded.stream.organization.into()),
                 ("times", plus(1)),
                 ("last_at", recorded.at.into()),
                 ("last_instance", instance.into()),

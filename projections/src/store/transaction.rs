@@ -87,6 +87,9 @@ impl Transaction {
         };
         let (columns, key) = (columns.join(", "), key.join(", "));
         self.run(format!("CREATE TABLE {name} ({columns}, PRIMARY KEY ({key})){options}")).await?;
+        if let Self::Postgres(_) = self {
+            self.run(postgres::wall_of(name, table.owner)).await?;
+        }
         for (n, columns) in table.indexes.iter().enumerate() {
             self.run(format!("CREATE INDEX {name}_{n} ON {name} ({columns})")).await?;
         }
