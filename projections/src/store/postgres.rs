@@ -25,6 +25,7 @@ use super::select::{Scope, Select};
 use crate::value::Value;
 
 pub(crate) use self::lead::Lead;
+pub(super) use self::lead::is_led;
 pub use self::replica::Replication;
 pub use self::wall::Wall;
 pub(super) use self::wall::statements as wall_of;
@@ -45,6 +46,8 @@ pub(crate) struct Postgres {
     writer: PgPool,
     /// How the writer connects, for connections that are in no pool.
     connect: PgConnectOptions,
+    /// How long one of those is waited for.
+    wait: Duration,
     role: Arc<str>,
 }
 
@@ -79,12 +82,13 @@ impl Postgres {
             replica,
             writer: pool(&options.writers).connect_lazy_with(connect.clone()),
             connect,
+            wait: options.writers.wait,
             role,
         })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
-        migrate::run(&self.connect, &self.role).await
+        migrate::run(&self.connect, self.wait, &self.role).await
     }
 
     pub(super) async fn fetch(&self, select: Select) -> Result<Vec<Row>, sqlx::Error> {

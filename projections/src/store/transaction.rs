@@ -123,6 +123,14 @@ impl Transaction {
         }
     }
 
+    /// Whether another process leads in this.
+    pub(crate) async fn is_led(&mut self, name: &str) -> Result<bool, sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(transaction) => postgres::is_led(transaction, name).await,
+        }
+    }
+
     /// A statement made of names that stand in this program.
     async fn run(&mut self, text: String) -> Result<(), sqlx::Error> {
         let statement = sqlx::raw_sql(AssertSqlSafe(text));

@@ -38,25 +38,29 @@ impl Lead {
         self.ask("SELECT pg_try_advisory_lock(", name).await
     }
 
-    /// Leads in `name` no more.
-    pub(crate) async fn leave(&mut self, name: &str) -> Result<bool, sqlx::Error> {
-        self.ask("SELECT pg_advisory_unlock(", name).await
-    }
-
     async fn ask(&mut self, what: &'static str, name: &str) -> Result<bool, sqlx::Error> {
         let text = sqlx::AssertSqlSafe(format!("{what}{KEY})"));
         sqlx::query_scalar(text).bind(name).fetch_one(&mut self.connection).await
     }
 
-    /// Returns when the connection is gone, and with it all that it led in.
-    pub(crate) async fn lost(&mut self) -> sqlx::Error {
-        loop {
-            sleep(ASK).await;
-            match timeout(ASK_LIMIT, self.connection.ping()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error,
-                Err(_) => return sqlx::Error::PoolTimedOut,
-            }
-        }
+    /// Waits a moment, and fails when the connection is gone, and with it all that it led in.
+    pub(crate) async fn wait(&mut self) -> Result<(), sqlx::Error> {
+        sleep(ASK).await;
+        timeout(ASK_LIMIT, self.connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
+
+    /// Leads in nothing any more.
+    pub(crate) async fn end(mut self) {
+        let given_back = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection);
+        let _ = timeout(ASK_LIMIT, given_back).await; // A connection that is gone leads in nothing.
+    }
+}
+
+/// Whether somebody else leads in `name`. Asked in a transaction, at whose end the answer is out of date.
+pub(in crate::store) async fn is_led(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
+    let text = sqlx::AssertSqlSafe(format!("SELECT NOT pg_try_advisory_xact_lock({KEY})"));
+    sqlx::query_scalar(text).bind(name).fetch_one(connection).await
 }

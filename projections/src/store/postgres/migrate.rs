@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -26,13 +25,18 @@ const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// On a connection of its own, closed at the end: a migration that fails leaves the lock of migrations behind.
-pub(super) async fn run(connect: &PgConnectOptions, role: &str) -> Result<(), MigrateError> {
+pub(super) async fn run(
+    connect: &PgConnectOptions,
+    wait: Duration,
+    role: &str,
+) -> Result<(), MigrateError> {
     let connect = connect.clone().application_name("switchback migration");
     let until = Instant::now() + LIMIT;
     loop {
-        let mut connection = connect.connect().await.map_err(MigrateError::Execute)?;
-        let ran = once(&mut connection, role).await;
-        let _ = connection.close().await; // It is closed in any case.
+        let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(wait);
+        let alone = alone.connect_lazy_with(connect.clone());
+        let ran = once(&alone, role).await;
+        alone.close().await;
         match ran {
             Err(error) if is_lock(&error) && Instant::now() < until => {
                 info!("a migration of the read models waits for a lock and tries again");
@@ -43,9 +47,10 @@ pub(super) async fn run(connect: &PgConnectOptions, role: &str) -> Result<(), Mi
     }
 }
 
-async fn once(connection: &mut PgConnection, role: &str) -> Result<(), MigrateError> {
-    MIGRATIONS.run(&mut *connection).await?;
-    wall::raise(connection, role).await.map_err(MigrateError::Execute)
+async fn once(alone: &PgPool, role: &str) -> Result<(), MigrateError> {
+    MIGRATIONS.run(alone).await?;
+    let raised = async { wall::raise(&mut *alone.acquire().await?, role).await };
+    raised.await.map_err(MigrateError::Execute)
 }
 
 fn is_lock(error: &MigrateError) -> bool {

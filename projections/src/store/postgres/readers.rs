@@ -14,8 +14,9 @@ use super::wall::{Standing, Wall};
 use super::{Pool, Row, bound, pool};
 use crate::store::select::{Scope, Select};
 
-/// How long a login that cannot take the role of readers is used before it is tried again: the projector may
-/// make the role at any moment.
+/// How long a login that policies hold back reads as itself before it is asked again whether it may take the role
+/// of readers. One that they do not hold back is asked each time: the projector may make the role at any moment,
+/// and the first rows come right after.
 const AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ impl Readers {
 
     async fn standing(&self) -> Result<Known, sqlx::Error> {
         if let Some(known) = self.known().clone()
-            && (known.takes_role || known.since.elapsed() < AGAIN)
+            && (known.takes_role || (known.wall == Wall::Stands && known.since.elapsed() < AGAIN))
         {
             return Ok(known);
         }
