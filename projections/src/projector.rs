@@ -6,8 +6,8 @@
 //! others go on.
 //!
 //! Of several projectors on one database, one does the work and the others stand by. Should two of them work
-//! all the same, that is safe: a checkpoint moves only from where its writer saw it, so the second one to come
-//! fails its whole batch, waits, and looks again.
+//! all the same, that is safe: a checkpoint moves only from where its writer saw it, so the second one to
+//! come fails its whole batch, waits, and looks again.
 
 pub(crate) mod apply;
 mod batch;
@@ -175,7 +175,7 @@ impl Projector {
     async fn session(&self) -> Result<Infallible, ProjectorError> {
         self.migrate().await?;
         let mut leading = Leading::begin(&self.store).await?;
-        let came = self.lead(&mut leading).await;
+        let came = Box::pin(self.lead(&mut leading)).await;
         leading.end().await;
         came
     }
@@ -191,9 +191,8 @@ impl Projector {
         self.board.trouble(None);
         let lines: Vec<&str> = live.iter().chain(&building).map(|line| line.projection.name).collect();
         let is_not_ours = |one: &&Projection| !ours.iter().any(|other| other.name == one.name);
-        others.extend(
-            self.projections.iter().filter(is_not_ours).map(|one| lead::key(one.name, one.version)),
-        );
+        others
+            .extend(self.projections.iter().filter(is_not_ours).map(|one| lead::key(one.name, one.version)));
         let (built, newly_live) = tokio::sync::oneshot::channel();
         let build = async {
             // Whoever follows is gone only when this future is too.
@@ -210,8 +209,8 @@ impl Projector {
         Ok(never)
     }
 
-    /// Finds out which projections are live and which have to be built, and makes the tables of the latter. What
-    /// is left to newer programs is told by the keys that these lead by.
+    /// Finds out which projections are live and which have to be built, and makes the tables of the latter.
+    /// What is left to newer programs is told by the keys that these lead by.
     async fn prepare(
         &self,
         projections: &[Projection],

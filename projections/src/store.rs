@@ -21,10 +21,10 @@ use domain::stream::Position;
 
 pub use self::error::{Class, InvalidUrl, QueryError, classify};
 pub use self::options::{Options, Pool, ROLE};
+pub(crate) use self::postgres::{Lead, Server};
 pub use self::postgres::{Replication, Wall};
 pub use self::row::{FromColumn, FromRow, Row};
 pub use self::select::Select;
-pub(crate) use self::postgres::{Lead, Server};
 pub(crate) use self::transaction::Transaction;
 pub(crate) use self::write::{Rows, Verb};
 
@@ -51,7 +51,7 @@ pub struct ReadStore {
 #[derive(Clone, Debug)]
 pub(crate) enum Engine {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Arc<Postgres>),
 }
 
 impl ReadStore {
@@ -76,7 +76,7 @@ impl ReadStore {
     /// # Errors
     /// [`InvalidUrl`].
     pub fn postgres(url: &str, options: Options) -> Result<Self, InvalidUrl> {
-        Ok(Self { engine: Engine::Postgres(Postgres::new(url, &options)?) })
+        Ok(Self { engine: Engine::Postgres(Arc::new(Postgres::new(url, &options)?)) })
     }
 
     /// Makes the tables that all projections have in common. Done by the projector; harmless when it was
@@ -98,7 +98,7 @@ impl ReadStore {
     /// # Errors
     /// [`QueryError`].
     pub async fn all<T: FromRow>(&self, select: Select) -> Result<Vec<T>, QueryError> {
-        let rows = match tokio::time::timeout(QUERY_LIMIT, self.fetch(select)).await {
+        let rows = match tokio::time::timeout(QUERY_LIMIT, Box::pin(self.fetch(select))).await {
             Ok(rows) => rows?,
             Err(elapsed) => return Err(QueryError::Unavailable { source: elapsed.into() }),
         };
@@ -152,8 +152,8 @@ impl ReadStore {
         Ok(Seen { checkpoints, server })
     }
 
-    /// A reader is told that a position is there, after it was seen on `server`. Answers whether that is still
-    /// the server that will answer it.
+    /// A reader is told that a position is there, after it was seen on `server`. Answers whether that is
+    /// still the server that will answer it.
     pub(crate) fn promise(&self, position: Position, server: Server) -> bool {
         match (self.replica_of_primary(), server) {
             (Some(replica), Server::Primary) => replica.promise(position),
@@ -172,11 +172,11 @@ impl ReadStore {
     }
 
     /// Whether readers may be answered by a server that is behind the one that is written.
-    pub(crate) const fn has_replica(&self) -> bool {
+    pub(crate) fn has_replica(&self) -> bool {
         self.replica_of_primary().is_some()
     }
 
-    const fn replica_of_primary(&self) -> Option<&Arc<Replica>> {
+    fn replica_of_primary(&self) -> Option<&Arc<Replica>> {
         match &self.engine {
             Engine::Sqlite(_) => None,
             Engine::Postgres(postgres) => postgres.replica(),

@@ -41,8 +41,8 @@ pub const fn number(name: &'static str) -> Column {
     Column { name, kind: Kind::Number, is_nullable: false }
 }
 
-/// Whose the rows of a table are. `PostgreSQL` shows a reader the rows of the organisation that it asks for and
-/// no others, whatever the query says.
+/// Whose the rows of a table are. `PostgreSQL` shows a reader the rows of the organisation that it asks for
+/// and no others, whatever the query says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The organisation whose id is in this column.

@@ -21,8 +21,8 @@ use crate::table::{Owner, Table, text};
 pub const PROJECTION: Projection =
     Projection { name: "user", version: 2, tables: &[&USERS, &TOKENS], changes };
 
-/// Names stand above organisations: histories of several may show the same person. Queries come to a name from
-/// a row of the organisation's own.
+/// Names stand above organisations: histories of several may show the same person. Queries come to a name
+/// from a row of the organisation's own.
 static USERS: Table = Table {
     name: "users",
     key: 1,

@@ -101,7 +101,9 @@ impl Watermark {
         }
         let last = match &self.source {
             Source::Here(status) => reached(&status.borrow(), names),
-            Source::Elsewhere(look) => timeout(LAST_LOOK, look.last(names, position)).await.unwrap_or_default(),
+            Source::Elsewhere(look) => {
+                timeout(LAST_LOOK, look.last(names, position)).await.unwrap_or_default()
+            }
         };
         if last >= position { Ok(()) } else { Err(NotYet { wanted: position, reached: last }) }
     }
@@ -138,7 +140,8 @@ impl Look {
                 biased;
                 changed = news.changed() => changed.expect("the sender is ours"),
                 _turn = self.turn.lock() => {
-                    // Whoever had the turn before may have seen it meanwhile, and whoever waits next sees this.
+                    // Whoever had the turn before may have seen it meanwhile, and whoever waits next sees
+                    // this.
                     if !news.has_changed().unwrap_or(false) {
                         self.read().await;
                         if !self.is_there(names, position) {

@@ -1,7 +1,7 @@
 //! Which of several projectors does the work.
 //!
-//! Projectors of the same program stand by until the one that leads is gone. Two programs, as there are while a
-//! platform is upgraded, share it out: whoever came first keeps what both write alike, and each builds or
+//! Projectors of the same program stand by until the one that leads is gone. Two programs, as there are while
+//! a platform is upgraded, share it out: whoever came first keeps what both write alike, and each builds or
 //! follows what only it knows. A projection that a newer program has made and keeps up is left to it.
 //!
 //! All of this saves work only. What is written is kept apart by the checkpoints (see `apply`).
@@ -62,7 +62,8 @@ impl Leading {
         Ok(ours)
     }
 
-    /// Returns when the lead is lost, or when there is more to lead in: nobody leads in one of `others` any more.
+    /// Returns when the lead is lost, or when there is more to lead in: nobody leads in one of `others` any
+    /// more.
     pub(super) async fn hold(&mut self, others: &[String]) -> Result<Infallible, ProjectorError> {
         let Some(lead) = &mut self.lead else { return std::future::pending().await };
         loop {

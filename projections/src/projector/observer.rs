@@ -1,5 +1,5 @@
-//! How the projector stands, seen from a process that has none: from its checkpoints and the end of the log. For
-//! `/metrics`, `/ready` and `doctor`.
+//! How the projector stands, seen from a process that has none: from its checkpoints and the end of the log.
+//! For `/metrics`, `/ready` and `doctor`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{chain, checkpoint};
 use super::status::{Board, Status};
+use super::{chain, checkpoint};
 use crate::projection::Projection;
 use crate::store::ReadStore;
 
@@ -25,8 +25,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer of `projections`, most often [`crate::projection::ALL`]. Nothing happens until it is run, or
-    /// asked to look.
+    /// An observer of `projections`, most often [`crate::projection::ALL`]. Nothing happens until it is run,
+    /// or asked to look.
     #[must_use]
     pub fn new(log: SharedLog, store: ReadStore, projections: &[Projection]) -> Self {
         Self { log, store, board: Board::new(projections) }

@@ -131,7 +131,12 @@ impl Board {
             poison: None,
             behind_since: None,
         });
-        let status = Status { head: Position::ZERO, projections: projections.collect(), trouble: None, standing_by: false };
+        let status = Status {
+            head: Position::ZERO,
+            projections: projections.collect(),
+            trouble: None,
+            standing_by: false,
+        };
         Self { status: watch::Sender::new(status) }
     }
 

@@ -1,5 +1,5 @@
-//! How a `PostgreSQL` server is used. Each number is a limit; the defaults suit one process of a platform with
-//! a server of its own.
+//! How a `PostgreSQL` server is used. Each number is a limit; the defaults suit one process of a platform
+//! with a server of its own.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! `PostgreSQL`: readers, whom the server itself shows one organisation's rows only, and the projector.
 //!
-//! Readers ask the replica, when there is one and it knows what they may expect; otherwise the primary. Whoever
-//! writes, and the few who ask for the platform as a whole, talk to the primary as the login of its address.
+//! Readers ask the replica, when there is one and it knows what they may expect; otherwise the primary.
+//! Whoever writes, and the few who ask for the platform as a whole, talk to the primary as the login of its
+//! address.
 
 mod lead;
 mod migrate;

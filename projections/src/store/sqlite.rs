@@ -11,9 +11,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Sqlite as Driver};
 
-use super::select::Select;
 use super::Row;
 use super::error::QueryError;
+use super::select::Select;
 use crate::value::Value;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");

@@ -86,8 +86,8 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// Runs a test as somebody with some rights; the login, its schema and its role are removed whatever comes
-    /// of the test.
+    /// Runs a test as somebody with some rights; the login, its schema and its role are removed whatever
+    /// comes of the test.
     pub(crate) async fn with(rights: &str, test: impl AsyncFnOnce(&Self)) {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut url: Url = format!("{}?options[search_path]={name}", server()).parse().unwrap();

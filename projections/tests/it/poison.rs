@@ -15,8 +15,13 @@ use switchback_projections::wait::Watermark;
 use crate::database::on_both;
 use crate::story::Shop;
 
-static NAMES: Table =
-    Table { name: "names", key: 1, owner: Owner::Platform, columns: &[text("name"), number("times")], indexes: &[] };
+static NAMES: Table = Table {
+    name: "names",
+    key: 1,
+    owner: Owner::Platform,
+    columns: &[text("name"), number("times")],
+    indexes: &[],
+};
 
 static TABLES: [&Table; 1] = [&NAMES];
 

@@ -24,7 +24,7 @@ fn store(database: &Database, readers: Pool) -> ReadStore {
 
 #[tokio::test]
 async fn whoever_gets_no_connection_is_told_at_once_and_the_next_one_gets_it() {
-    on_postgres(async |database: Database| {
+    Box::pin(on_postgres(async |database: Database| {
         let store = store(&database, Pool { max: 2, wait: Duration::from_millis(200), ..Pool::READERS });
         ask(&store, QUICK).await.unwrap();
         let began = Instant::now();
@@ -37,7 +37,7 @@ async fn whoever_gets_no_connection_is_told_at_once_and_the_next_one_gets_it() {
         let (first, second, ()) = tokio::join!(ask(&store, SLOW), ask(&store, SLOW), late);
         assert_eq!((first.unwrap(), second.unwrap()), (1, 1));
         assert_eq!(ask(&store, QUICK).await.unwrap(), 1);
-    })
+    }))
     .await;
 }
 

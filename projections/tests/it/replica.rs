@@ -1,5 +1,5 @@
-//! Reads from a streaming replica: nobody who waited for a change sees the state before it, whatever becomes of
-//! the replica; and a server that is restarted in mid batch.
+//! Reads from a streaming replica: nobody who waited for a change sees the state before it, whatever becomes
+//! of the replica; and a server that is restarted in mid batch.
 
 use std::time::Duration;
 
@@ -174,8 +174,8 @@ async fn a_projector_in_the_same_process_waits_for_the_replica_too_on_postgres()
     }
 }
 
-/// The server crashes and is back, again and again, while there is work: readers are told, and nothing is lost
-/// or counted twice. (What a crash takes of the rows it takes of the checkpoints.)
+/// The server crashes and is back, again and again, while there is work: readers are told, and nothing is
+/// lost or counted twice. (What a crash takes of the rows it takes of the checkpoints.)
 #[tokio::test]
 async fn a_server_that_is_restarted_in_mid_batch_is_caught_up_with_on_postgres() {
     let mut server = Server::primary().await;

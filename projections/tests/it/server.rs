@@ -1,4 +1,5 @@
-//! `PostgreSQL` servers of a test's own: a primary and its streaming replica, which can be stopped and started.
+//! `PostgreSQL` servers of a test's own: a primary and its streaming replica, which can be stopped and
+//! started.
 
 use std::fs;
 use std::net::TcpListener;

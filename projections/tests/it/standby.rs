@@ -1,5 +1,5 @@
-//! Several projectors on one database: one does the work, and when it is gone another one takes over. Every event
-//! counts exactly once.
+//! Several projectors on one database: one does the work, and when it is gone another one takes over. Every
+//! event counts exactly once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -183,8 +183,7 @@ async fn whoever_loses_its_connections_goes_on_or_somebody_else_does_on_postgres
 }
 
 fn key_of_all() -> String {
-    let keys: Vec<_> =
-        projection::ALL.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+    let keys: Vec<_> = projection::ALL.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
     keys.join(", ")
 }
 
@@ -201,8 +200,9 @@ async fn live_version(database: &Database) -> u32 {
     known.iter().find(|one| one.name == "service" && one.state == "live").unwrap().version
 }
 
-/// Two programs at once, as while a platform is upgraded: the newer one builds what only it knows, the older one
-/// goes on with the rest and does not take it back. When the newer one is gone for good, the older one does.
+/// Two programs at once, as while a platform is upgraded: the newer one builds what only it knows, the older
+/// one goes on with the rest and does not take it back. When the newer one is gone for good, the older one
+/// does.
 #[tokio::test]
 async fn a_newer_program_beside_an_older_one_takes_over_its_projections_and_keeps_them_on_postgres() {
     on_postgres(async |database: Database| {

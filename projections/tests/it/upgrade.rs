@@ -28,8 +28,8 @@ async fn many_that_start_at_once_migrate_once_on_postgres() {
     .await;
 }
 
-/// Somebody holds a table that the migration needs, and readers need others: the migration gives up its place in
-/// the queue, again and again, and is done when the table is free.
+/// Somebody holds a table that the migration needs, and readers need others: the migration gives up its place
+/// in the queue, again and again, and is done when the table is free.
 #[tokio::test]
 async fn a_migration_that_waits_for_a_lock_lets_others_in_and_is_done_in_the_end_on_postgres() {
     on_postgres(async |database: Database| {

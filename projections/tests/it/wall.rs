@@ -44,12 +44,9 @@ const NOBODY: OrganizationId = OrganizationId(Uuid::from_u128(0xFF));
 /// Tables whose rows are nobody's alone: the names of people, which histories of several organisations show.
 const SHARED: [&str; 1] = ["users"];
 
-/// A query that forgets its condition. (The text is leaked: queries are made of texts that stand in a program.)
-async fn forgetful(
-    store: &ReadStore,
-    organization: OrganizationId,
-    table: &str,
-) -> Result<i64, QueryError> {
+/// A query that forgets its condition. (The text is leaked: queries are made of texts that stand in a
+/// program.)
+async fn forgetful(store: &ReadStore, organization: OrganizationId, table: &str) -> Result<i64, QueryError> {
     let text = format!("SELECT COUNT(*) FROM {table} WHERE $1 <> ''").leak();
     store.one(Select::of(organization, text)).await
 }
@@ -156,10 +153,8 @@ async fn tables_that_are_built_beside_the_live_ones_are_behind_the_wall_too() {
     on_postgres(async |database: Database| {
         let story = both().await;
         told(&database, &story).await;
-        let next: Vec<Projection> = projection::ALL
-            .iter()
-            .map(|one| Projection { version: one.version + 1, ..*one })
-            .collect();
+        let next: Vec<Projection> =
+            projection::ALL.iter().map(|one| Projection { version: one.version + 1, ..*one }).collect();
         let projector = Projector::new(story.shared(), database.open().await, next.clone());
         let died = Arc::new(Notify::new());
         let tell = Arc::clone(&died);
@@ -190,11 +185,11 @@ async fn tables_that_are_built_beside_the_live_ones_are_behind_the_wall_too() {
     .await;
 }
 
-/// One connection, used by two organisations in turn and at once: prepared statements, errors, and queries that
-/// are given up in the middle leave nothing behind.
+/// One connection, used by two organisations in turn and at once: prepared statements, errors, and queries
+/// that are given up in the middle leave nothing behind.
 #[tokio::test]
 async fn a_connection_that_goes_from_hand_to_hand_takes_nothing_along_on_postgres() {
-    on_postgres(async |database: Database| {
+    Box::pin(on_postgres(async |database: Database| {
         let story = both().await;
         told(&database, &story).await;
         let Database::Postgres { url } = &database else { unreachable!("it runs on PostgreSQL") };
@@ -226,9 +221,14 @@ async fn a_connection_that_goes_from_hand_to_hand_takes_nothing_along_on_postgre
             assert_eq!(found, own(organization));
         };
         for round in 0..40 {
-            tokio::join!(ask(round, ACME), ask(round + 1, OTHER), ask(round + 2, ACME), ask(round + 3, OTHER));
+            tokio::join!(
+                ask(round, ACME),
+                ask(round + 1, OTHER),
+                ask(round + 2, ACME),
+                ask(round + 3, OTHER)
+            );
         }
-    })
+    }))
     .await;
 }
 

@@ -1,5 +1,5 @@
-//! Who leads: locks that the server keeps for as long as a connection lives. They say who does the work, so that
-//! others need not; what is written is kept apart by the checkpoints, whoever leads.
+//! Who leads: locks that the server keeps for as long as a connection lives. They say who does the work, so
+//! that others need not; what is written is kept apart by the checkpoints, whoever leads.
 
 use std::time::Duration;
 
@@ -57,10 +57,7 @@ impl Lead {
 }
 
 /// Whether somebody else leads in `name`. Asked in a transaction, at whose end the answer is out of date.
-pub(in crate::store) async fn is_led(
-    connection: &mut PgConnection,
-    name: &str,
-) -> Result<bool, sqlx::Error> {
+pub(in crate::store) async fn is_led(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
     let text = sqlx::AssertSqlSafe(format!("SELECT NOT pg_try_advisory_xact_lock({KEY})"));
     sqlx::query_scalar(text).bind(name).fetch_one(connection).await
 }

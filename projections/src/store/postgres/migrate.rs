@@ -1,7 +1,7 @@
 //! Migrations: run once, whoever starts first. Others wait for their turn, and find nothing to do.
 //!
-//! A program goes on with the schema of a newer one: what is taken away is taken away one version after nobody
-//! used it any more (docs/decisions/0018).
+//! A program goes on with the schema of a newer one: what is taken away is taken away one version after
+//! nobody used it any more (docs/decisions/0018).
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -24,12 +24,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How long others get their turn between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// On a connection of its own, closed at the end: a migration that fails leaves the lock of migrations behind.
-pub(super) async fn run(
-    connect: &PgConnectOptions,
-    wait: Duration,
-    role: &str,
-) -> Result<(), MigrateError> {
+/// On a connection of its own, closed at the end: a migration that fails leaves the lock of migrations
+/// behind.
+pub(super) async fn run(connect: &PgConnectOptions, wait: Duration, role: &str) -> Result<(), MigrateError> {
     let connect = connect.clone().application_name("switchback migration");
     let until = Instant::now() + LIMIT;
     loop {

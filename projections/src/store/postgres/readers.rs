@@ -1,6 +1,6 @@
-//! Readers of one server. Each query is a transaction that says first for whom it reads: one round trip before
-//! that of the query itself. The end of the transaction is sent when the connection goes back to its pool, so
-//! that nobody waits for it, and nothing of it is left for whoever comes next.
+//! Readers of one server. Each query is a transaction that says first for whom it reads: one round trip
+//! before that of the query itself. The end of the transaction is sent when the connection goes back to its
+//! pool, so that nobody waits for it, and nothing of it is left for whoever comes next.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::wall::{Standing, Wall};
 use super::{Pool, Row, bound, pool};
 use crate::store::select::{Scope, Select};
 
-/// How long a login that policies hold back reads as itself before it is asked again whether it may take the role
-/// of readers. One that they do not hold back is asked each time: the projector may make the role at any moment,
-/// and the first rows come right after.
+/// How long a login that policies hold back reads as itself before it is asked again whether it may take the
+/// role of readers. One that they do not hold back is asked each time: the projector may make the role at any
+/// moment, and the first rows come right after.
 const AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
@@ -67,8 +67,8 @@ impl Readers {
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
-    /// Several statements in one message, which can have no values bound to them: an id is a UUID, and the role
-    /// a plain name.
+    /// Several statements in one message, which can have no values bound to them: an id is a UUID, and the
+    /// role a plain name.
     fn opening(&self, takes_role: bool, scope: Scope) -> String {
         let mut opening = "BEGIN READ ONLY".to_owned();
         if takes_role {
@@ -96,11 +96,8 @@ impl Readers {
         let standing = Standing::of(&mut connection, &self.role).await?;
         drop(connection);
         let takes_role = standing.has_role && standing.may_read_as;
-        let wall = if takes_role || !standing.is_free {
-            Wall::Stands
-        } else {
-            Wall::Open { login: standing.login }
-        };
+        let wall =
+            if takes_role || !standing.is_free { Wall::Stands } else { Wall::Open { login: standing.login } };
         let known = Known { wall, takes_role, since: Instant::now() };
         let before = self.known().replace(known.clone());
         if let Wall::Open { login } = &known.wall

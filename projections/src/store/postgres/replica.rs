@@ -1,8 +1,8 @@
 //! A streaming replica that answers reads.
 //!
-//! Whoever waits for a position looks at the server that will answer: the replica while it is here, the primary
-//! while it is away. What was promised on the primary is remembered, and a replica that comes back answers
-//! nobody before it has that too. So no reader sees the state before a change that it waited for.
+//! Whoever waits for a position looks at the server that will answer: the replica while it is here, the
+//! primary while it is away. What was promised on the primary is remembered, and a replica that comes back
+//! answers nobody before it has that too. So no reader sees the state before a change that it waited for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,8 +104,8 @@ impl Replica {
         if self.leave(Replication::Away) {
             warn!(
                 position = wanted.0,
-                "the replica of the read models has not come to position {wanted} in time; the primary answers \
-                 until it has"
+                "the replica of the read models has not come to position {wanted} in time; the primary \
+                 answers until it has"
             );
         }
     }

@@ -26,7 +26,8 @@ pub enum Wall {
     },
 }
 
-/// What a table needs besides its columns. The role of readers stands in a setting of the writer's connections.
+/// What a table needs besides its columns. The role of readers stands in a setting of the writer's
+/// connections.
 pub(in crate::store) fn statements(table: &str, owner: Owner) -> String {
     let visible = match owner {
         Owner::Organization(column) => {
@@ -103,9 +104,9 @@ pub(super) async fn raise(connection: &mut PgConnection, role: &str) -> Result<(
             login,
             role,
             "row-level security does not hold back readers of PostgreSQL: {login} is a superuser or has \
-             BYPASSRLS, and may not take the role {role}; only the queries' own condition keeps organisations \
-             apart. Give the address of a login without these rights, or run: CREATE ROLE {role} NOLOGIN; \
-             GRANT {role} TO {login};"
+             BYPASSRLS, and may not take the role {role}; only the queries' own condition keeps \
+             organisations apart. Give the address of a login without these rights, or run: CREATE ROLE \
+             {role} NOLOGIN; GRANT {role} TO {login};"
         );
     }
     Ok(())
