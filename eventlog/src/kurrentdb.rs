@@ -4,7 +4,8 @@
 //! (docs/guide/kurrentdb.md). One commit is one event, in the stream `sb.evt.<org>.<aggregate>.<id>`; the
 //! position is the commit position that `KurrentDB` gives: a place in its own log, in bytes. So positions grow,
 //! but not by one, and a commit that is missing is found by the chain of hashes and by the revisions of its
-//! stream, not by a gap.
+//! stream, not by a gap. The event's metadata has the hash of its data, so that a changed byte is found in the
+//! last commit too.
 //!
 //! What the client leaves to its users is done here: each call has a limit (`connection`), an answer that did
 //! not come is asked for until it is known (`append`), subscriptions that end begin again (`follow`).
@@ -13,6 +14,7 @@ mod append;
 mod connection;
 mod follow;
 mod log;
+mod proof;
 mod provider;
 mod read;
 mod revisions;

@@ -14,6 +14,7 @@ use crate::commit::{Commit, Head};
 use crate::envelope::Encoded;
 use crate::error::{AppendError, BoxError};
 use crate::kurrentdb::connection::Problem;
+use crate::kurrentdb::proof::Proof;
 use crate::kurrentdb::read::{From, Shared};
 use crate::kurrentdb::revisions::End;
 
@@ -145,12 +146,14 @@ impl<'a> Append<'a> {
         let expected = next.checked_sub(1).map_or(ExpectedRevision::NoStream, ExpectedRevision::Exact);
         let options = AppendToStreamOptions::default().expected_revision(expected).requires_leader(true);
         let (name, id, payload) = (self.name.clone(), self.commit.id.0, self.encoded.payload.clone());
+        let proof = Proof::of(self.encoded.hash);
         let question = |client: eventstore::Client| async move {
             let unreadable = |error: serde_json::Error| Error::InternalParsingError(error.to_string());
             // Raw, so that what is stored is what was hashed.
             let payload = RawValue::from_string(payload).map_err(unreadable)?;
-            let event = EventData::json(EVENT_TYPE, &payload).map_err(unreadable)?.id(id);
-            client.append_to_stream(name, &options, event).await
+            let event = EventData::json(EVENT_TYPE, &payload).map_err(unreadable)?;
+            let event = event.metadata_as_json(&proof).map_err(unreadable)?;
+            client.append_to_stream(name, &options, event.id(id)).await
         };
         self.shared.connection.once(question).await
     }

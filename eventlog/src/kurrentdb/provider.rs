@@ -28,3 +28,18 @@ async fn choose() -> bool {
     let _ = client.server_info().await;
     CryptoProvider::get_default().is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kurrentdb::{ConnectError, KurrentLog, Settings};
+
+    /// It would panic in the middle of a task and never answer.
+    #[tokio::test]
+    async fn a_process_that_has_chosen_already_is_told_so() {
+        rustls::crypto::ring::default_provider().install_default().unwrap();
+        assert!(!prepare().await);
+        let error = KurrentLog::connect(&Settings::new("esdb://127.0.0.1:1?tls=false")).await.err();
+        assert!(matches!(error, Some(ConnectError::Unprepared)), "{error:?}");
+    }
+}

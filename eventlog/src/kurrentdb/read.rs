@@ -16,14 +16,17 @@ use crate::envelope;
 use crate::error::{BoxError, ReadError};
 use crate::heads::Heads;
 use crate::kurrentdb::connection::{ASK_LIMIT, ASK_WAIT, Connection};
+use crate::kurrentdb::proof::Proof;
 use crate::kurrentdb::revisions::{End, Revisions};
 use crate::kurrentdb::source::{Seen, Source};
 use crate::log::{Filter, MAX_PAGE, Page, Slice};
 
 /// How many commits of a stream one request asks for.
 const PART: usize = 500;
-/// How many events one request looks at to find our last.
-const PART_OF_ALL: usize = 500;
+/// How many events one request looks at, at most, to find our last. The first looks at one, because ours are
+/// nearly all there are.
+const PART_OF_ALL: usize = 512;
+const PART_GROWS_BY: usize = 8;
 /// A page ends early when it has this many bytes.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A leader that was just elected may not show yet what it has; only then is a stream that is too short
@@ -99,7 +102,11 @@ impl Shared {
             return Err(ReadError::Damaged { position: Position::ZERO, problem });
         };
         let position = Position(event.position.commit);
-        let commit = envelope::decode(position, &event.data, None)?;
+        let Some(hash) = Proof::read(&event.custom_metadata) else {
+            let problem = "its metadata does not have the hash of a commit".to_owned();
+            return Err(ReadError::Damaged { position, problem });
+        };
+        let commit = envelope::decode(position, &event.data, Some(hash))?;
         let problem = if self.name_of(&commit.stream) != event.stream_id {
             format!("a commit of {} stands in the place of {}", commit.stream, event.stream_id)
         } else if commit.id.0 != event.id {
@@ -180,9 +187,9 @@ impl Shared {
     pub(super) async fn head(&self) -> Result<Position, ReadError> {
         let floor = self.last.load(Ordering::Relaxed).max(self.searched.load(Ordering::Acquire));
         let prefix = self.connection.all();
-        let (mut from, mut newest) = (StreamPosition::End, 0);
+        let (mut from, mut newest, mut count) = (StreamPosition::End, 0, 1);
         'search: loop {
-            let part = self.part_of_all(from).await.map_err(unavailable)?;
+            let part = self.part_of_all(from, count).await.map_err(unavailable)?;
             for event in part.iter().filter_map(|event| event.event.as_ref()) {
                 newest = newest.max(event.position.commit);
                 if event.position.commit <= floor {
@@ -194,9 +201,10 @@ impl Shared {
                 }
                 from = StreamPosition::Position(event.position);
             }
-            if part.len() < PART_OF_ALL {
+            if part.len() < count {
                 break;
             }
+            count = (count * PART_GROWS_BY).min(PART_OF_ALL);
         }
         // What was found is known before it is known how far it was searched.
         self.searched.fetch_max(newest, Ordering::Release);
@@ -207,8 +215,9 @@ impl Shared {
     async fn part_of_all(
         &self,
         from: StreamPosition<eventstore::Position>,
+        count: usize,
     ) -> Result<Vec<ResolvedEvent>, BoxError> {
-        let options = ReadAllOptions::default().max_count(PART_OF_ALL).requires_leader(true);
+        let options = ReadAllOptions::default().max_count(count).requires_leader(true);
         let options = options.position(from).backwards();
         let question = |client: eventstore::Client| {
             let options = options.clone();

@@ -4,8 +4,11 @@
 //! It is strict where the real one would answer with an error, and fails where a test wants it to. What it
 //! cannot show is whether the real server behaves as its documentation says.
 
+#![expect(clippy::result_large_err, reason = "the errors are those of tonic")]
+
 pub(crate) mod faults;
 mod methods;
+mod quick;
 mod read;
 pub(crate) mod store;
 mod wire;
@@ -13,11 +16,12 @@ mod wire;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
+use futures::stream;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::kurrentdb::double::faults::Faults;
+use crate::kurrentdb::double::quick::Quick;
 use crate::kurrentdb::double::store::Store;
 
 /// One node. Several may have one store, as the nodes of a cluster have.
@@ -74,7 +78,10 @@ impl Double {
         let node = Arc::clone(&self.node);
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let incoming = TcpIncoming::from_listener(listener, true, None).unwrap();
+            let incoming = stream::unfold(listener, |listener| async move {
+                let accepted = listener.accept().await.map(|(connection, _)| Quick(connection));
+                Some((accepted, listener))
+            });
             let services = Server::builder()
                 .add_service(methods::Streams(Arc::clone(&node)))
                 .add_service(methods::ServerFeatures(Arc::clone(&node)))

@@ -4,6 +4,7 @@
 use domain::stream::{Position, Version};
 use eventlog::commit::Head;
 use eventlog::conformance::{commit, fresh_stream};
+use eventlog::envelope;
 use eventlog::error::ReadError;
 use eventlog::kurrentdb::KurrentLog;
 use eventlog::log::{EventLog as _, Filter};
@@ -42,7 +43,9 @@ impl Writer {
         let last = last.and_then(|last| last.event);
         let expected = last.map_or(ExpectedRevision::NoStream, |last| ExpectedRevision::Exact(last.revision));
         let options = AppendToStreamOptions::default().expected_revision(expected);
+        let hash = envelope::hash_of(&serde_json::to_vec(data).unwrap()).to_string();
         let event = EventData::json("foreign", data).unwrap().id(id);
+        let event = event.metadata_as_json(&json!({ "sha256": hash })).unwrap();
         self.0.append_to_stream(stream, &options, event).await.unwrap();
     }
 }

@@ -57,8 +57,8 @@ impl Faults {
         let every = self.loses_every.load(Ordering::Relaxed);
         let number = self.appends.fetch_add(1, Ordering::Relaxed) + 1;
         match every {
-            1.. if number % (2 * every) == 0 => Fate::RequestLost,
-            1.. if number % every == 0 => Fate::AnswerLost,
+            1.. if number.is_multiple_of(2 * every) => Fate::RequestLost,
+            1.. if number.is_multiple_of(every) => Fate::AnswerLost,
             _ => Fate::Succeeds,
         }
     }

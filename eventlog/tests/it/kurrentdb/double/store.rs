@@ -140,7 +140,7 @@ impl Store {
         for event in events {
             at = state.write(stream, event);
         }
-        if state.records.len() % STATISTICS_EVERY == 0 {
+        if state.records.len().is_multiple_of(STATISTICS_EVERY) {
             state.write_statistics();
         }
         self.grown.send_replace(state.end);
