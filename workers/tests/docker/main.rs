@@ -1,1 +1,7 @@
-//! x
+//! What is built and run by a real Docker Engine, named by `SWITCHBACK_TEST_DOCKER`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+extern crate switchback_workers as workers;
+
+mod engine;
+mod runtime;
