@@ -11,13 +11,15 @@ use crate::failure::{Doing, Failure};
 use crate::{program, workspace};
 
 /// Program, and the package that brings it. The tests run them; `setpriv` and `kill` are ours.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 9] = [
     ("git", "git"),
     ("kill", "procps"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("wrk", "wrk"),
 ];
 
@@ -70,6 +72,12 @@ pub(super) fn nats() -> Result<PathBuf, Failure> {
 /// Traefik, downloaded once.
 pub(crate) fn traefik() -> Result<PathBuf, Failure> {
     TRAEFIK.install()
+}
+
+/// What asks Prometheus for its opinion.
+pub(crate) fn promtool() -> Result<PathBuf, Failure> {
+    install(&["prometheus"], || program::find("promtool").is_some())?;
+    program::find("promtool").ok_or_else(|| Failure::new("the package prometheus brings no promtool"))
 }
 
 /// The program of a package that has its name.
