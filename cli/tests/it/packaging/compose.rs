@@ -1,5 +1,5 @@
-//! The Compose file: what each service may, has and is limited to. It is read here and not started: its images
-//! cannot be pulled on the machine of the tests.
+//! The Compose file: what each service may, has and is limited to. It is read here and not started: its
+//! images cannot be pulled on the machine of the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,13 @@ fn merged(value: &Yaml) -> Yaml {
             Yaml::Hash(whole)
         }
         Yaml::Array(values) => Yaml::Array(values.iter().map(merged).collect()),
-        other => other.clone(),
+        Yaml::Real(_)
+        | Yaml::Integer(_)
+        | Yaml::String(_)
+        | Yaml::Boolean(_)
+        | Yaml::Alias(_)
+        | Yaml::Null
+        | Yaml::BadValue => value.clone(),
     }
 }
 
@@ -133,6 +139,7 @@ fn everything_has_a_limit_and_says_whether_it_is_well() {
     for (name, service) in services() {
         let limits = &service["deploy"]["resources"]["limits"];
         assert!(limits["cpus"].as_str().is_some() && limits["memory"].as_str().is_some(), "{name}");
+        assert!(limits["pids"].as_i64().is_some() && service["pids_limit"].is_badvalue(), "{name}");
         assert!(!words(&service["healthcheck"]["test"]).is_empty(), "{name}");
         assert!(service["logging"]["options"]["max-size"].as_str().is_some(), "{name}");
         assert_eq!(service["restart"].as_str(), Some("unless-stopped"), "{name}");

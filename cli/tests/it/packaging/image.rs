@@ -1,7 +1,7 @@
 //! The image of deploy/Dockerfile, built and run.
 //!
-//! Its last stage is built on a Debian that debootstrap made, with the binary of this build handed in: what the
-//! stage that compiles would make takes minutes and needs an image that cannot be pulled here.
+//! Its last stage is built on a Debian that debootstrap made, with the binary of this build handed in: what
+//! the stage that compiles would make takes minutes and needs an image that cannot be pulled here.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
