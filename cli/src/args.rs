@@ -4,10 +4,13 @@
 //! process are seen by everybody on the machine.
 
 pub(crate) mod deployment;
+pub(crate) mod file;
 pub(crate) mod login;
 pub(crate) mod moment;
 pub(crate) mod reading;
 pub(crate) mod resource;
+pub(crate) mod serve;
+pub(crate) mod settings;
 pub(crate) mod up;
 pub(crate) mod variables;
 
@@ -18,6 +21,8 @@ use self::deployment::{Cancel, Deploy, Redeploy, Rollback, Scale};
 use self::login::Login;
 use self::reading::{Deployments, Events, History, Logs, Release};
 use self::resource::{Environments, Projects, Services, Tokens};
+pub(crate) use self::serve::{Role, Serve};
+pub(crate) use self::settings::Settings;
 pub(crate) use self::up::Up;
 use self::variables::Variables;
 
@@ -104,6 +109,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run the whole platform in this process
     Up(Box<Up>),
+    /// Run some roles of the platform in this process
+    Serve(Box<Serve>),
     /// Commands about tokens on this machine.
     #[command(flatten)]
     Sign(Sign),

@@ -4,16 +4,20 @@ mod engines;
 mod ports;
 mod traffic;
 
+use std::sync::Arc;
+
 use commands::bus::Bus;
 use commands::clock::SystemClock;
-use commands::keyring::{Keyring, KeyringError};
-use eventlog::error::{BoxError, OpenError};
+use commands::keyring::{Keyring, KeyringError, MasterKey};
+use eventlog::error::{BoxError, OpenError, StoreError};
+use eventlog::installation::{self, Installation};
 use projections::store::QueryError;
 use url::Url;
 
 pub(crate) use self::engines::{Engines, engines};
 pub(crate) use self::ports::{Ports, ports};
 pub(crate) use self::traffic::EdgeTraffic;
+use crate::args::Settings;
 use crate::home::Home;
 
 /// An engine that could not be reached or opened. The text says what to do.
@@ -55,6 +59,15 @@ pub(crate) enum ComposeError {
         #[source]
         source: BoxError,
     },
+    /// What processes share.
+    #[error("what the processes of this installation share cannot be read")]
+    Shared(#[source] StoreError),
+    /// The engines are in use.
+    #[error(
+        "--log belongs to another installation; start with the data directory of that one, with its \
+         --master-key, or with an empty log"
+    )]
+    AnotherInstallation,
     /// The read models.
     #[error("the read models cannot be opened")]
     Reads(#[from] QueryError),
@@ -72,10 +85,28 @@ pub(crate) enum ComposeError {
     },
 }
 
+/// What installation this is: decided once, by the first process that comes to its engines.
+pub(crate) async fn installation(
+    engines: &Engines,
+    settings: &Settings,
+    home: &Home,
+) -> Result<Installation, ComposeError> {
+    let ours = home.installation();
+    let described = installation::describe(&*engines.entries, ours).await.map_err(ComposeError::Shared)?;
+    // Whoever brings its own keys cannot open what another sealed; whoever brings the shared one can.
+    if described != ours && settings.keys.master_key.is_none() {
+        return Err(ComposeError::AnotherInstallation);
+    }
+    Ok(described)
+}
+
 /// The command bus over the log.
-pub(crate) fn bus(engines: &Engines, home: &Home) -> Result<Bus, ComposeError> {
-    let keyring = Keyring::open(&home.join("keys"))?;
-    Ok(Bus::new(std::sync::Arc::clone(&engines.log), std::sync::Arc::new(SystemClock), keyring))
+pub(crate) async fn bus(engines: &Engines, settings: &Settings, home: &Home) -> Result<Bus, ComposeError> {
+    let keyring = match &settings.keys.master_key {
+        Some(file) => Keyring::shared(Arc::clone(&engines.entries), MasterKey::read(file)?).await?,
+        None => Keyring::open(&home.join("keys"))?,
+    };
+    Ok(Bus::new(Arc::clone(&engines.log), Arc::new(SystemClock), keyring))
 }
 
 /// An address as it may be shown: without user and password.

@@ -5,29 +5,32 @@
 //! open. Without its key a value is gone: that is how it is erased from a log that cannot be changed.
 //! (notes/reliability.md S26)
 //!
-//! On disk: `<dir>/master.key` and `<dir>/<organisation>.key`, each readable by the platform's user only.
+//! Keys are kept in files ([`Keyring::open`]) by a process that is alone, and among the entries
+//! ([`Keyring::shared`]) by processes that share them; there they are wrapped by a master key that the
+//! operator gives to each process, and that no engine ever has. A key that was used once is kept in memory, so
+//! that values can be sealed and opened while the store is away.
+
+mod cipher;
+mod files;
+mod master;
+mod shared;
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use domain::id::{OrganizationId, ServiceId};
 use domain::name::VariableName;
 use domain::secret::{Sealed, Secret};
-use hmac::{Hmac, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use uuid::Uuid;
+use eventlog::entries::SharedEntries;
+use eventlog::error::StoreError;
 
-const NONCE_BYTES: usize = 24;
-const KEY_BYTES: usize = 32;
+use crate::keyring::cipher::{OpenKey, decrypt, encrypt, fingerprint};
+use crate::keyring::files::FileKeys;
+use crate::keyring::shared::EntryKeys;
+
+pub use crate::keyring::master::MasterKey;
 
 /// A key or a value that could not be handled.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,26 @@ pub enum KeyringError {
         path = .0.display()
     )]
     Damaged(PathBuf),
+    /// The file that the operator gave is no master key.
+    #[error("the master key {}: {problem}", path.display())]
+    Master {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The processes were not given the same master key.
+    #[error(
+        "the keys of this installation were wrapped by another master key; give every process the file that \
+         the first one was given"
+    )]
+    OtherMaster,
+    /// A shared key is not what was written.
+    #[error("the key of organisation {0} cannot be opened with this master key; restore it from a backup")]
+    DamagedKey(OrganizationId),
+    /// The shared keys cannot be reached.
+    #[error("the keys cannot be reached")]
+    Store(#[from] StoreError),
     /// The value's key is gone, or it belongs elsewhere.
     #[error("a sealed value does not open: its key was erased, or it belongs to something else")]
     DoesNotOpen,
@@ -56,25 +79,30 @@ pub enum KeyringError {
     Random,
 }
 
-/// An organisation's key, as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Wrapped {
-    id: Uuid,
-    data: String,
+impl KeyringError {
+    /// Whether it may succeed when it is tried again.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
 }
 
-#[derive(Clone)]
-struct OpenKey {
-    id: Uuid,
-    bytes: [u8; KEY_BYTES],
+enum Keys {
+    Files(FileKeys),
+    Shared(EntryKeys),
 }
 
-/// The keys of all organisations.
+/// The keys of all organisations. Clones are the same keyring.
 #[derive(Clone)]
 pub struct Keyring {
-    directory: PathBuf,
-    master: [u8; KEY_BYTES],
-    open: Arc<Mutex<HashMap<OrganizationId, OpenKey>>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: Keys,
+    open: Mutex<HashMap<OrganizationId, OpenKey>>,
+    /// One at a time looks for keys and makes them.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// Where a value belongs.
@@ -95,35 +123,37 @@ impl Place<'_> {
 }
 
 impl Keyring {
-    /// Opens the keyring in a directory, and makes it when there is none.
+    /// Opens the keyring in a directory that this process has alone, and makes it when there is none.
     ///
     /// # Errors
     /// [`KeyringError::File`], or [`KeyringError::Damaged`] when the master key has another length.
     pub fn open(directory: &Path) -> Result<Self, KeyringError> {
-        fs::create_dir_all(directory)
-            .map_err(|source| KeyringError::File { path: directory.to_owned(), source })?;
-        let path = directory.join("master.key");
-        let master = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let bytes = hex::decode(text.trim()).map_err(|_| KeyringError::Damaged(path.clone()))?;
-                bytes.try_into().map_err(|_| KeyringError::Damaged(path))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let master: [u8; KEY_BYTES] = random()?;
-                write_private(&path, hex::encode(master).as_bytes())?;
-                master
-            }
-            Err(source) => return Err(KeyringError::File { path, source }),
-        };
-        Ok(Self { directory: directory.to_owned(), master, open: Arc::default() })
+        Ok(Self::over(Keys::Files(FileKeys::open(directory)?)))
+    }
+
+    /// The keyring of several processes, which were all given the same master key.
+    ///
+    /// # Errors
+    /// [`KeyringError::OtherMaster`], [`KeyringError::Store`].
+    pub async fn shared(entries: SharedEntries, master: MasterKey) -> Result<Self, KeyringError> {
+        Ok(Self::over(Keys::Shared(EntryKeys::open(entries, master).await?)))
+    }
+
+    fn over(keys: Keys) -> Self {
+        Self {
+            inner: Arc::new(Inner { keys, open: Mutex::default(), looking: tokio::sync::Mutex::default() }),
+        }
     }
 
     /// Seals a value.
     ///
     /// # Errors
     /// [`KeyringError`].
-    pub fn seal(&self, place: Place<'_>, value: &Secret) -> Result<Sealed, KeyringError> {
-        let key = self.key(place.organization)?;
+    pub async fn seal(&self, place: Place<'_>, value: &Secret) -> Result<Sealed, KeyringError> {
+        let key = match self.inner.known(place.organization) {
+            Some(key) => key,
+            None => self.inner.make(place.organization).await?,
+        };
         let belongs = place.bytes();
         let data = encrypt(&key.bytes, value.reveal().as_bytes(), &belongs)?;
         Ok(Sealed { key: key.id, data, fingerprint: fingerprint(&key.bytes, &belongs, value) })
@@ -133,94 +163,63 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::DoesNotOpen`] when its key is gone or it belongs elsewhere.
-    pub fn unseal(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, KeyringError> {
-        let key = self.key(place.organization)?;
-        if key.id != sealed.key {
-            return Err(KeyringError::DoesNotOpen);
-        }
+    pub async fn unseal(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, KeyringError> {
+        let is_its = |key: &OpenKey| key.id == sealed.key;
+        let key = match self.inner.known(place.organization).filter(is_its) {
+            Some(key) => key,
+            None => {
+                let found = self.inner.find(place.organization).await?;
+                found.filter(is_its).ok_or(KeyringError::DoesNotOpen)?
+            }
+        };
         let plain = decrypt(&key.bytes, &sealed.data, &place.bytes()).ok_or(KeyringError::DoesNotOpen)?;
         String::from_utf8(plain).map(Secret::new).map_err(|_| KeyringError::DoesNotOpen)
     }
+}
 
-    fn key(&self, organization: OrganizationId) -> Result<OpenKey, KeyringError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = open.get(&organization) {
-            return Ok(key.clone());
-        }
-        let path = self.directory.join(format!("{organization}.key"));
-        let key = match fs::read(&path) {
-            Ok(stored) => self.unwrap_key(organization, &stored).ok_or(KeyringError::Damaged(path))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = OpenKey { id: Uuid::now_v7(), bytes: random()? };
-                let data = encrypt(&self.master, &key.bytes, organization.to_string().as_bytes())?;
-                let stored = serde_json::json!({ "id": key.id, "data": data }).to_string();
-                write_private(&path, stored.as_bytes())?;
-                key
-            }
-            Err(source) => return Err(KeyringError::File { path, source }),
+impl Inner {
+    fn known(&self, organization: OrganizationId) -> Option<OpenKey> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&organization).cloned()
+    }
+
+    fn keep(&self, organization: OrganizationId, key: &OpenKey) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(organization, key.clone());
+    }
+
+    async fn find(&self, organization: OrganizationId) -> Result<Option<OpenKey>, KeyringError> {
+        let _turn = self.looking.lock().await;
+        let found = match &self.keys {
+            Keys::Files(files) => files.find(organization)?,
+            Keys::Shared(shared) => shared.find(organization).await?,
         };
-        open.insert(organization, key.clone());
+        if let Some(key) = &found {
+            self.keep(organization, key);
+        }
+        Ok(found)
+    }
+
+    async fn make(&self, organization: OrganizationId) -> Result<OpenKey, KeyringError> {
+        let _turn = self.looking.lock().await;
+        if let Some(key) = self.known(organization) {
+            return Ok(key);
+        }
+        let key = match &self.keys {
+            Keys::Files(files) => files.find_or_make(organization)?,
+            Keys::Shared(shared) => shared.find_or_make(organization).await?,
+        };
+        self.keep(organization, &key);
         Ok(key)
     }
-
-    fn unwrap_key(&self, organization: OrganizationId, stored: &[u8]) -> Option<OpenKey> {
-        let Wrapped { id, data } = serde_json::from_slice(stored).ok()?;
-        let bytes = decrypt(&self.master, &data, organization.to_string().as_bytes())?;
-        Some(OpenKey { id, bytes: bytes.try_into().ok()? })
-    }
-}
-
-fn random<const N: usize>() -> Result<[u8; N], KeyringError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| KeyringError::Random)?;
-    Ok(bytes)
-}
-
-/// Nonce and ciphertext, in base64.
-fn encrypt(key: &[u8; KEY_BYTES], plain: &[u8], belongs: &[u8]) -> Result<String, KeyringError> {
-    let nonce: [u8; NONCE_BYTES] = random()?;
-    let cipher = XChaCha20Poly1305::new(&Key::from(*key));
-    let payload = Payload { msg: plain, aad: belongs };
-    let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyringError::DoesNotOpen)?;
-    Ok(BASE64.encode([&nonce[..], &sealed].concat()))
-}
-
-fn decrypt(key: &[u8; KEY_BYTES], data: &str, belongs: &[u8]) -> Option<Vec<u8>> {
-    let bytes = BASE64.decode(data).ok()?;
-    let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES)?;
-    let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
-    let cipher = XChaCha20Poly1305::new(&Key::from(*key));
-    cipher.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: belongs }).ok()
-}
-
-/// Equal for equal values of one variable, and of no use without the key.
-fn fingerprint(key: &[u8; KEY_BYTES], belongs: &[u8], value: &Secret) -> String {
-    let mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).map(|mac| {
-        mac.chain_update(b"fingerprint|")
-            .chain_update(belongs)
-            .chain_update(b"|")
-            .chain_update(value.reveal())
-    });
-    mac.map_or_else(|_| String::new(), |mac| hex::encode(&mac.finalize().into_bytes()[..16]))
-}
-
-/// Writes a file that only the platform's user can read, and that is there whole or not at all.
-fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyringError> {
-    let write = || {
-        let temporary = path.with_extension("tmp");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|source| KeyringError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
+
+    use eventlog::entries::EntryStore as _;
+    use eventlog::memory::MemoryEntries;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -235,69 +234,149 @@ mod tests {
         Place { organization: HOME, service: WEB, name }
     }
 
-    #[test]
-    fn a_sealed_value_opens_again_also_after_a_restart() {
+    #[tokio::test]
+    async fn a_sealed_value_opens_again_also_after_a_restart() {
         let directory = tempfile::tempdir().expect("a directory");
         let a = name("A");
-        let sealed = Keyring::open(directory.path())
-            .and_then(|keyring| keyring.seal(place(&a), &Secret::new("hunter2")))
-            .expect("sealed");
+        let keyring = Keyring::open(directory.path()).expect("open");
+        let sealed = keyring.seal(place(&a), &Secret::new("hunter2")).await.expect("sealed");
         assert!(!serde_json::to_string(&sealed).expect("json").contains("hunter2"));
         let again = Keyring::open(directory.path()).expect("open");
-        assert_eq!(again.unseal(place(&a), &sealed).expect("opens").reveal(), "hunter2");
+        assert_eq!(again.unseal(place(&a), &sealed).await.expect("opens").reveal(), "hunter2");
     }
 
-    #[test]
-    fn a_value_moved_elsewhere_does_not_open() {
+    #[tokio::test]
+    async fn a_value_moved_elsewhere_does_not_open() {
         let directory = tempfile::tempdir().expect("a directory");
         let keyring = Keyring::open(directory.path()).expect("open");
         let (a, b) = (name("A"), name("B"));
-        let sealed = keyring.seal(place(&a), &Secret::new("x")).expect("sealed");
+        let sealed = keyring.seal(place(&a), &Secret::new("x")).await.expect("sealed");
         let elsewhere = [
             Place { name: &b, ..place(&a) },
             Place { service: ServiceId(Uuid::from_u128(9)), ..place(&a) },
             Place { organization: OrganizationId(Uuid::from_u128(9)), ..place(&a) },
         ];
         for place in elsewhere {
-            assert!(matches!(keyring.unseal(place, &sealed), Err(KeyringError::DoesNotOpen)));
+            assert!(matches!(keyring.unseal(place, &sealed).await, Err(KeyringError::DoesNotOpen)));
         }
     }
 
-    #[test]
-    fn a_changed_byte_does_not_open() {
+    #[tokio::test]
+    async fn a_changed_byte_does_not_open() {
         let directory = tempfile::tempdir().expect("a directory");
         let keyring = Keyring::open(directory.path()).expect("open");
         let a = name("A");
-        let mut sealed = keyring.seal(place(&a), &Secret::new("x")).expect("sealed");
+        let mut sealed = keyring.seal(place(&a), &Secret::new("x")).await.expect("sealed");
         let flipped = if sealed.data.ends_with('A') { "B" } else { "A" };
         sealed.data.replace_range(40..41, flipped);
-        assert!(keyring.unseal(place(&a), &sealed).is_err());
+        assert!(keyring.unseal(place(&a), &sealed).await.is_err());
     }
 
-    #[test]
-    fn the_fingerprint_tells_equal_values_of_one_variable_and_nothing_else() {
+    #[tokio::test]
+    async fn the_fingerprint_tells_equal_values_of_one_variable_and_nothing_else() {
         let directory = tempfile::tempdir().expect("a directory");
         let keyring = Keyring::open(directory.path()).expect("open");
         let (a, b) = (name("A"), name("B"));
-        let seal = |name, value| keyring.seal(place(name), &Secret::new(value)).expect("sealed");
-        assert!(seal(&a, "x").same_value(&seal(&a, "x")));
-        assert!(!seal(&a, "x").same_value(&seal(&a, "y")));
-        assert!(!seal(&a, "x").same_value(&seal(&b, "x")));
-        assert_ne!(seal(&a, "x").data, seal(&a, "x").data);
+        let seal = async |name, value| keyring.seal(place(name), &Secret::new(value)).await.expect("sealed");
+        let x = seal(&a, "x").await;
+        assert!(x.same_value(&seal(&a, "x").await));
+        assert!(!x.same_value(&seal(&a, "y").await));
+        assert!(!x.same_value(&seal(&b, "x").await));
+        assert_ne!(x.data, seal(&a, "x").await.data);
     }
 
-    #[test]
-    fn keys_are_readable_by_their_owner_only_and_useless_under_another_master() {
+    #[tokio::test]
+    async fn keys_are_readable_by_their_owner_only_and_useless_under_another_master() {
         let directory = tempfile::tempdir().expect("a directory");
         let a = name("A");
         let keyring = Keyring::open(directory.path()).expect("open");
-        let sealed = keyring.seal(place(&a), &Secret::new("x")).expect("sealed");
+        let sealed = keyring.seal(place(&a), &Secret::new("x")).await.expect("sealed");
         for entry in fs::read_dir(directory.path()).expect("files") {
             let mode = entry.and_then(|entry| entry.metadata()).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
         fs::write(directory.path().join("master.key"), "00".repeat(32)).expect("written");
         let other = Keyring::open(directory.path()).expect("open");
-        assert!(matches!(other.unseal(place(&a), &sealed), Err(KeyringError::Damaged(_))));
+        assert!(matches!(other.unseal(place(&a), &sealed).await, Err(KeyringError::Damaged(_))));
+    }
+
+    fn master(byte: u8) -> MasterKey {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), hex::encode([byte; 32])).expect("written");
+        MasterKey::read(file.path()).expect("a key")
+    }
+
+    async fn shared(entries: &MemoryEntries, byte: u8) -> Result<Keyring, KeyringError> {
+        Keyring::shared(Arc::new(entries.clone()), master(byte)).await
+    }
+
+    #[tokio::test]
+    async fn processes_that_make_a_key_at_once_end_with_one() {
+        let entries = MemoryEntries::new();
+        let a = name("A");
+        let mut keyrings = vec![];
+        for _ in 0..5 {
+            keyrings.push(shared(&entries, 7).await.expect("open"));
+        }
+        let (secret, place) = (Secret::new("hunter2"), place(&a));
+        let sealing = keyrings.iter().map(|keyring| keyring.seal(place, &secret));
+        for sealed in futures::future::join_all(sealing).await {
+            let sealed = sealed.expect("sealed");
+            for keyring in &keyrings {
+                assert_eq!(keyring.unseal(place, &sealed).await.expect("opens").reveal(), "hunter2");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_with_another_master_key_is_refused() {
+        let entries = MemoryEntries::new();
+        shared(&entries, 7).await.expect("the first");
+        let refused = shared(&entries, 8).await.err().expect("refused");
+        assert!(matches!(refused, KeyringError::OtherMaster), "{refused:?}");
+        shared(&entries, 7).await.expect("the same");
+    }
+
+    #[tokio::test]
+    async fn what_is_shared_is_wrapped_and_opens_for_nobody_else() {
+        let entries = MemoryEntries::new();
+        let keyring = shared(&entries, 7).await.expect("open");
+        let a = name("A");
+        let sealed = keyring.seal(place(&a), &Secret::new("x")).await.expect("sealed");
+        let known = keyring.inner.known(HOME).expect("known");
+        let mine =
+            entries.get(&eventlog::entries::Key::of("key", HOME.0)).await.expect("read").expect("there");
+        assert!(!String::from_utf8_lossy(&mine.value).contains(&hex::encode(known.bytes)));
+        // Whoever can write the store can move keys, but not make them open.
+        let other = OrganizationId(Uuid::from_u128(9));
+        entries.put(&eventlog::entries::Key::of("key", other.0), mine.value).await.expect("written");
+        let moved = keyring.unseal(Place { organization: other, ..place(&a) }, &sealed).await;
+        assert!(matches!(moved, Err(KeyringError::DamagedKey(_))), "{moved:?}");
+    }
+
+    #[tokio::test]
+    async fn a_value_whose_key_was_erased_does_not_open_and_no_other_key_is_made_for_it() {
+        let entries = MemoryEntries::new();
+        let a = name("A");
+        let sealed = shared(&entries, 7).await.expect("open").seal(place(&a), &Secret::new("x")).await;
+        let key = eventlog::entries::Key::of("key", HOME.0);
+        entries.delete(&key).await.expect("erased");
+        let opened =
+            shared(&entries, 7).await.expect("open").unseal(place(&a), &sealed.expect("sealed")).await;
+        assert!(matches!(opened, Err(KeyringError::DoesNotOpen)), "{opened:?}");
+        assert_eq!(entries.get(&key).await.expect("read"), None);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_used_once_needs_no_store() {
+        let entries = MemoryEntries::new();
+        let keyring = shared(&entries, 7).await.expect("open");
+        let a = name("A");
+        keyring.seal(place(&a), &Secret::new("x")).await.expect("sealed");
+        // As good as away: what is not there cannot be read.
+        entries.delete(&eventlog::entries::Key::of("key", HOME.0)).await.expect("gone");
+        let sealed = keyring.seal(place(&a), &Secret::new("y")).await.expect("sealed");
+        assert_eq!(keyring.unseal(place(&a), &sealed).await.expect("opens").reveal(), "y");
+        assert_eq!(entries.get(&eventlog::entries::Key::of("key", HOME.0)).await.expect("read"), None);
     }
 }

@@ -110,7 +110,7 @@ impl Bus {
         for (name, value) in change.set {
             check_variable_value(&name, value.reveal())
                 .map_err(|invalid| CommandError::rejected(&invalid))?;
-            let sealed = self.keyring().seal(Place { organization, service, name: &name }, &value)?;
+            let sealed = self.keyring().seal(Place { organization, service, name: &name }, &value).await?;
             set.insert(name, sealed);
         }
         let deploy = change.deploy.then(|| DeploymentId(request.fresh_id("deployment")));

@@ -1,9 +1,11 @@
-//! The log store in files: one directory for each log, in it segments of one JSON object a line.
+//! The log store in files: one directory for each log, in it segments of one JSON object a line. And the
+//! entries in files, for a process that shares them with nobody.
 //!
 //! Lines survive a kill of the process; they are not forced to the disk, so a power cut may take the last
 //! seconds. A line that was half written is taken off when the log is opened again. The log of events needs
 //! none of this.
 
+mod entries;
 mod log;
 mod segment;
 
@@ -22,6 +24,8 @@ use crate::files::segment::Cursor;
 use crate::lines::{self, Pieces};
 use crate::lock::FileLock;
 use crate::logs::{Limits, Line, LogName, LogStore, MAX_LINES, NewLine};
+
+pub use entries::FileEntries;
 
 /// How many logs are kept open when nobody follows them.
 const OPEN_MAX: usize = 256;
@@ -120,6 +124,11 @@ impl Pieces for Reader {
 impl LogStore for FileLogs {
     async fn append(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
         self.with("append to a log", log, move |log, limits| lock(log).append(lines, limits)).await
+    }
+
+    async fn append_new(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
+        let append = move |log: &Arc<Mutex<Log>>, limits: &Limits| lock(log).append_new(lines, limits);
+        self.with("append to a log", log, append).await
     }
 
     async fn read(&self, log: LogName, after: u64, limit: usize) -> Result<Vec<Line>, StoreError> {

@@ -1,5 +1,5 @@
 //! The adapters on NATS `JetStream`: the event log in the stream `SB_EVENTS`, the work queue in `SB_WORK` and
-//! `SB_QUEUE`.
+//! `SB_QUEUE`, entries in the key-value bucket `SB_SHARED`, the log store in `SB_LOGS`.
 //!
 //! One commit is one message. What NATS leaves to its users is done here: an answer that did not come is
 //! asked for until it is known (`append`), replicas that lag are recognised (`read`), consumers that die are
@@ -10,9 +10,11 @@ mod append;
 mod batch;
 mod connection;
 mod durable;
+mod entries;
 mod follow;
 mod lane;
 mod log;
+mod logs;
 mod monitor;
 mod publish;
 mod queue;
@@ -25,7 +27,9 @@ use std::time::Duration;
 
 use crate::error::BoxError;
 
+pub use entries::JetStreamEntries;
 pub use log::JetStreamLog;
+pub use logs::{JetStreamLogs, Retention};
 pub use queue::JetStreamQueue;
 
 /// How to reach NATS, and what it is trusted with.

@@ -18,9 +18,15 @@
 //!
 //! **The log store** ([`logs::LogStore`]) holds what builds and applications print, with limits. It is no
 //! event log.
+//!
+//! **The entries** ([`entries::EntryStore`]) hold what several processes share and what is no event: wrapped
+//! keys, what the installation is, who leads ([`leadership`]).
 
 pub mod commit;
+pub mod entries;
 pub mod error;
+pub mod installation;
+pub mod leadership;
 pub mod log;
 pub mod logs;
 pub mod queue;
@@ -49,4 +55,5 @@ mod chain;
 mod heads;
 mod lines;
 mod lock;
+mod marks;
 mod tail;

@@ -100,8 +100,17 @@ pub trait LogStore: Send + Sync {
     /// dropped) and an application's log loses its oldest lines.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]; some of the lines, or all of them, may be stored all the same.
     async fn append(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError>;
+
+    /// As [`Self::append`], but leaves out lines that are not later than the latest stored line of the same
+    /// origin and channel, whoever stored it. So several may read the same program's output, one after the
+    /// other or at once, each of them from its beginning: every line is kept once. It relies on the times that
+    /// whoever captured the output gave to the lines, and on their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn append_new(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError>;
 
     /// Lines after a number, oldest first, at most `limit` ([`MAX_LINES`] at most). A log nobody wrote is
     /// empty.

@@ -3,10 +3,12 @@
 //! Commits go through the same [`crate::envelope`] as everywhere, so an event that cannot be stored fails
 //! here too.
 
+mod entries;
 mod log;
 mod logs;
 mod queue;
 
+pub use entries::MemoryEntries;
 pub use log::MemoryLog;
 pub use logs::MemoryLogs;
 pub use queue::MemoryQueue;

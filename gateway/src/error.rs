@@ -215,6 +215,7 @@ impl From<CommandError> for ApiError {
             }
             CommandError::Append(_) => log_unavailable(&error),
             CommandError::Read(ReadError::Unavailable { .. }) => log_unavailable(&error),
+            CommandError::Keyring(keyring) if keyring.is_passing() => log_unavailable(&error),
             CommandError::Read(_) | CommandError::Keyring(_) => internal(&error),
         }
     }

@@ -73,6 +73,7 @@ pub(crate) async fn list(
                 app.bus
                     .keyring()
                     .unseal(place, &variable.sealed)
+                    .await
                     .map_err(commands::error::CommandError::from)?,
             )
         } else {

@@ -141,7 +141,7 @@ impl InHand<'_> {
             return Err(StepError::permanent("nothing_to_build", "the deployment brings nothing to build"));
         };
         let active = self.active().await?;
-        let variables = environment::open(self, &active.variables)?;
+        let variables = environment::open(self, &active.variables).await?;
         Ok(BuildRequest {
             service: self.service(),
             deployment: self.job.deployment,

@@ -61,7 +61,7 @@ impl From<CommandError> for StepError {
         let (code, permanent) = match &error {
             CommandError::Rejected { code, .. } => (*code, true),
             CommandError::Forbidden(_) | CommandError::KeyReused => ("forbidden", true),
-            CommandError::Keyring(_) => ("secret_unreadable", true),
+            CommandError::Keyring(keyring) => ("secret_unreadable", !keyring.is_passing()),
             CommandError::Contended | CommandError::Append(_) | CommandError::Read(_) => {
                 ("log_unavailable", false)
             }

@@ -28,7 +28,7 @@ cargo xtask TASK
                               and by name only: advisories, known holes in what we depend on (needs GitHub)
   tidy [--fix] [FOLDER...]    the house style that no compiler knows; --fix wraps comments that are too long
                               and takes up new migrations
-  test [-p CRATE] [--engine sqlite|jetstream|postgres] [FILTER...]
+  test [-p CRATE] [--engine sqlite|jetstream|postgres|docker] [FILTER...]
                               starts the engines that tests need, runs every test, stops the engines
   bench [PART...]             the figures of docs/benchmarks.md, of a release build, with their ratios:
                               logs, commands, rebuild, sagas, edge, deployments; wants a quiet machine

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use eventlog::files::FileLogs;
-use eventlog::jetstream::{self, ConnectError, JetStreamLog, JetStreamQueue};
+use eventlog::entries::SharedEntries;
+use eventlog::files::{FileEntries, FileLogs};
+use eventlog::jetstream::{self, ConnectError, JetStreamEntries, JetStreamLog, JetStreamQueue};
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
 use eventlog::queue::SharedQueue;
@@ -11,12 +12,15 @@ use eventlog::sqlite::{SqliteLog, SqliteQueue};
 use futures::FutureExt;
 use gateway::engine::{Engine, Probe};
 use projections::store::{Options, ReadStore};
+use url::Url;
+use workers::measure::measured;
 
 use super::{ComposeError, shown};
-use crate::args::Up;
+use crate::args::Settings;
 use crate::home::Home;
 
-/// What the platform stands on.
+/// What the platform stands on. Clones are the same engines.
+#[derive(Clone)]
 pub(crate) struct Engines {
     /// The event log.
     pub(crate) log: SharedLog,
@@ -24,51 +28,75 @@ pub(crate) struct Engines {
     pub(crate) queue: SharedQueue,
     /// The log store.
     pub(crate) logs: SharedLogs,
+    /// What processes share besides.
+    pub(crate) entries: SharedEntries,
     /// The read models.
     pub(crate) reads: ReadStore,
+    /// Whether this process asks them anything.
+    pub(crate) has_reads: bool,
     log_kind: &'static str,
     /// The embedded log and queue, which are tidied up when they are closed.
     files: Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>,
 }
 
-/// The log, its queue, what they are, and what of them has to be closed.
-type Log = (SharedLog, SharedQueue, &'static str, Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>);
-
 /// Opens what the settings name.
-pub(crate) async fn engines(args: &Up, home: &Home) -> Result<Engines, ComposeError> {
-    let (log, queue, log_kind, files) = log(args, home).await?;
-    let log = workers::measure::measured(log);
-    let logs: SharedLogs = Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?);
-    let reads = reads(args, home).await?;
-    Ok(Engines { log, queue, logs, reads, log_kind, files })
-}
-
-async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
-    match &args.log {
-        None => {
-            let directory = home.join("log");
-            let log = Arc::new(SqliteLog::open(&directory).await?);
-            let queue = Arc::new(SqliteQueue::open(&directory).await?);
-            let files = (Arc::clone(&log), Arc::clone(&queue));
-            Ok((log, queue, "sqlite", Some(files)))
-        }
-        Some(url) if matches!(url.scheme(), "nats" | "tls") => {
-            let settings = jetstream::Settings {
-                accept_loss_on_power_cut: args.accept_lax_log,
-                monitors: args.log_monitor.iter().map(ToString::to_string).collect(),
-                replicas: args.log_replicas,
-                ..jetstream::Settings::new(url.as_str())
-            };
-            let refused = |source| refused(shown(url), source);
-            let log = JetStreamLog::connect(&settings).await.map_err(refused)?;
-            let queue = JetStreamQueue::connect(&settings).await.map_err(refused)?;
-            Ok((Arc::new(log), Arc::new(queue), "jetstream", None))
-        }
+pub(crate) async fn engines(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    let urls = settings.log.log.as_slice();
+    match urls.iter().find(|url| !matches!(url.scheme(), "nats" | "tls")) {
+        None if urls.is_empty() => embedded(settings, home).await,
+        None => on_nats(settings, urls, home).await,
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
             url: shown(url),
             known: "leave it out for a file in the data directory, or give nats://host:4222",
         }),
+    }
+}
+
+async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    let directory = home.join("log");
+    let log = Arc::new(SqliteLog::open(&directory).await?);
+    let queue = Arc::new(SqliteQueue::open(&directory).await?);
+    Ok(Engines {
+        files: Some((Arc::clone(&log), Arc::clone(&queue))),
+        log: measured(log),
+        queue,
+        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        entries: Arc::new(FileEntries::open(&home.join("entries"))?),
+        reads: reads(settings, home).await?,
+        has_reads: true,
+        log_kind: "sqlite",
+    })
+}
+
+async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {
+    let nats = nats(settings, urls);
+    let all_shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let refused = |source| refused(all_shown(), source);
+    let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
+    let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
+    let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    Ok(Engines {
+        log: measured(Arc::new(log)),
+        queue: Arc::new(queue),
+        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        entries: Arc::new(entries),
+        reads: reads(settings, home).await?,
+        has_reads: true,
+        log_kind: "jetstream",
+        files: None,
+    })
+}
+
+/// How NATS is reached.
+fn nats(settings: &Settings, urls: &[Url]) -> jetstream::Settings {
+    let log = &settings.log;
+    jetstream::Settings {
+        accept_loss_on_power_cut: log.accept_lax_log,
+        monitors: log.log_monitor.iter().map(ToString::to_string).collect(),
+        replicas: log.log_replicas,
+        credentials: log.log_credentials.clone(),
+        ..jetstream::Settings::new(&urls.iter().map(Url::as_str).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -82,8 +110,8 @@ fn refused(url: String, source: ConnectError) -> ComposeError {
     }
 }
 
-async fn reads(args: &Up, home: &Home) -> Result<ReadStore, ComposeError> {
-    let reads = match &args.read {
+async fn reads(settings: &Settings, home: &Home) -> Result<ReadStore, ComposeError> {
+    let reads = match &settings.read.read {
         None => ReadStore::sqlite(&home.join("read.db")).await?,
         Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
             let refused = |source: projections::store::InvalidUrl| ComposeError::Server {

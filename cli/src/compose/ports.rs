@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use gateway::error::ApiError;
 use gateway::upload::{SharedUploads, Uploads};
 use tracing::error;
+use uuid::Uuid;
 use workers::builder::SharedBuilder;
 use workers::builder::process::{ProcessBuilder, Settings as BuilderSettings};
 use workers::context::{Context, Settings};
@@ -28,7 +29,7 @@ use workers::source::{SharedSource, Sources};
 use workers::traffic::SharedTraffic;
 
 use super::{ComposeError, Engines, shown};
-use crate::args::Up;
+use crate::args::Settings as Chosen;
 use crate::home::Home;
 
 /// How large an upload may be.
@@ -50,7 +51,13 @@ pub(crate) struct Ports {
 }
 
 /// Opens what the settings name.
-pub(crate) fn ports(args: &Up, home: &Home) -> Result<Ports, ComposeError> {
+pub(crate) async fn ports(
+    chosen: &Chosen,
+    home: &Home,
+    engines: &Engines,
+    installation: Uuid,
+) -> Result<Ports, ComposeError> {
+    let (args, _) = (&chosen.work, (engines, installation));
     let known = "leave it out: on this build everything is done by processes on this machine";
     for (flag, url) in
         [("--builder", &args.builder), ("--registry", &args.registry), ("--runtime", &args.runtime)]
@@ -66,7 +73,7 @@ pub(crate) fn ports(args: &Up, home: &Home) -> Result<Ports, ComposeError> {
     let reserve = Reserve::default();
     let uploads = UploadStore::new(data, UPLOAD_MAX, reserve);
     let mut git = GitSettings::new(data, &environment);
-    git.allow_file = args.listen.ip().is_loopback();
+    git.allow_file = chosen.listen.ip().is_loopback();
     let source = Sources::new(
         GitSource::new(git, supervisor.clone()),
         ArchiveSource::new(uploads.clone(), UNPACKED_MAX, reserve),
@@ -88,7 +95,13 @@ pub(crate) fn ports(args: &Up, home: &Home) -> Result<Ports, ComposeError> {
 
 impl Ports {
     /// What workers work with.
-    pub(crate) fn context(&self, args: &Up, bus: Bus, engines: &Engines, traffic: SharedTraffic) -> Context {
+    pub(crate) fn context(
+        &self,
+        chosen: &Chosen,
+        bus: Bus,
+        engines: &Engines,
+        traffic: SharedTraffic,
+    ) -> Context {
         Context {
             bus,
             queue: Arc::clone(&engines.queue),
@@ -99,10 +112,16 @@ impl Ports {
             runtime: Arc::new(self.runtime.clone()),
             traffic,
             settings: Settings {
-                limits: BTreeMap::from([(Step::Build, args.build_timeout)]),
+                limits: BTreeMap::from([(Step::Build, chosen.work.build_timeout)]),
+                builds_max: chosen.work.builds,
                 ..Settings::new(self.builds.clone())
             },
         }
+    }
+
+    /// Whether instances go on when the platform stops.
+    pub(crate) fn instances_survive(&self) -> bool {
+        false
     }
 
     /// Stops whatever runs, all at once. What worked was stopped before, so nothing is started again.

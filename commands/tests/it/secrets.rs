@@ -32,7 +32,7 @@ async fn the_log_never_holds_a_value_and_the_keyring_opens_it() {
     let name = "TOKEN".parse().unwrap();
     let sealed = &state.active().unwrap().variables[&name];
     let place = Place { organization: HOME, service, name: &name };
-    assert_eq!(house.restarted().keyring().unseal(place, sealed).unwrap().reveal(), CANARY);
+    assert_eq!(house.restarted().keyring().unseal(place, sealed).await.unwrap().reveal(), CANARY);
 }
 
 #[tokio::test]

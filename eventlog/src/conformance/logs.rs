@@ -46,6 +46,9 @@ macro_rules! logs_suite {
             a_follower_of_a_log_that_is_not_there_yet_waits,
             a_slow_follower_gets_what_is_still_kept,
             many_writers_lose_no_line,
+            only_lines_that_are_new_are_kept,
+            what_is_new_is_known_by_origin_and_channel_also_after_a_restart,
+            readers_that_read_the_same_at_once_keep_every_line_once,
             a_removed_log_begins_anew
         );
     };
@@ -286,6 +289,74 @@ pub async fn many_writers_lose_no_line(fixture: impl Fixture) {
         let wanted = (0..15).map(|number| format!("{writer}/{number}"));
         assert!(of_writer.map(|line| line.text.clone()).eq(wanted));
     }
+}
+
+fn at(second: i64, channel: Channel, origin: &str) -> NewLine {
+    let at = DateTime::from_timestamp(second, 7).unwrap();
+    NewLine { at, channel, origin: origin.to_owned(), text: format!("{origin} {second}") }
+}
+
+/// The reader begins from the beginning each time.
+pub async fn only_lines_that_are_new_are_kept(fixture: impl Fixture) {
+    let (logs, log) = (fixture.logs(), application());
+    for last in [3, 1, 10, 10] {
+        let lines = (1..=last).map(|second| at(second, Channel::Out, "v1.0")).collect();
+        logs.append_new(log, lines).await.unwrap();
+    }
+    // Of one moment, and given together.
+    logs.append_new(log, vec![at(11, Channel::Out, "v1.0"); 3]).await.unwrap();
+    logs.append_new(log, vec![at(11, Channel::Out, "v1.0"); 3]).await.unwrap();
+    let found = logs.read(log, 0, 100).await.unwrap();
+    let seconds: Vec<_> = found.iter().map(|line| line.at.timestamp()).collect();
+    assert_eq!(seconds, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11]);
+    assert_eq!(numbers(&found), (1..=13).collect::<Vec<_>>());
+}
+
+/// Whoever stored it, and however.
+pub async fn what_is_new_is_known_by_origin_and_channel_also_after_a_restart(mut fixture: impl Fixture) {
+    let log = application();
+    fixture.logs().append(log, vec![at(5, Channel::Out, "v1.0")]).await.unwrap();
+    fixture.logs().append_new(log, vec![at(4, Channel::Err, "v1.0")]).await.unwrap();
+    fixture.reopen().await;
+    let lines = |second| {
+        let of_both = |origin| [at(second, Channel::Out, origin), at(second, Channel::Err, origin)];
+        ["v1.0", "v1.1"].map(of_both).concat()
+    };
+    for second in [4, 5, 5, 6, 3] {
+        fixture.logs().append_new(log, lines(second)).await.unwrap();
+    }
+    let found = fixture.logs().read(log, 0, 100).await.unwrap();
+    let of = |origin: &str, channel| -> Vec<i64> {
+        let of_it = found.iter().filter(|line| line.origin == origin && line.channel == channel);
+        of_it.map(|line| line.at.timestamp()).collect()
+    };
+    assert_eq!(of("v1.0", Channel::Out), [5, 6]);
+    assert_eq!(of("v1.0", Channel::Err), [4, 5, 6]);
+    assert_eq!(of("v1.1", Channel::Out), [4, 5, 6]);
+}
+
+/// As when one takes over while the other has not noticed yet.
+pub async fn readers_that_read_the_same_at_once_keep_every_line_once(fixture: impl Fixture) {
+    const ALL: i64 = 60;
+    let log = application();
+    let readers: Vec<_> = (0..4)
+        .map(|reader| {
+            let logs = fixture.logs();
+            tokio::spawn(async move {
+                for begin in (0..ALL).step_by(reader + 3) {
+                    let lines = (0..=(begin + 6).min(ALL - 1)).map(|second| at(second, Channel::Out, "v1.0"));
+                    logs.append_new(log, lines.collect()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    let found = fixture.logs().read(log, 0, 1000).await.unwrap();
+    let seconds: Vec<_> = found.iter().map(|line| line.at.timestamp()).collect();
+    assert_eq!(seconds, (0..ALL).collect::<Vec<_>>());
+    assert_eq!(numbers(&found), (1..=ALL as u64).collect::<Vec<_>>());
 }
 
 /// Whoever followed it is told.

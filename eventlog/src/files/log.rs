@@ -9,6 +9,10 @@ use tokio::sync::watch;
 use crate::files::segment::{Cursor, Segment, Snapshot};
 use crate::lines;
 use crate::logs::{Limits, Line, LogName, NewLine};
+use crate::marks::Marks;
+
+/// How many lines are read at once to see up to when they go.
+const MARKED_AT_ONCE: usize = 1000;
 
 pub(super) struct Log {
     dir: PathBuf,
@@ -19,6 +23,8 @@ pub(super) struct Log {
     next: u64,
     /// It is at its limit, or removed: nothing is appended any more.
     is_over: bool,
+    /// Up to when lines are stored, once somebody asked.
+    marks: Option<Marks>,
     grown: watch::Sender<u64>,
 }
 
@@ -38,7 +44,7 @@ impl Log {
             next = last.first + bytes[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
         }
         let (grown, _) = watch::channel(next - 1);
-        let mut log = Self { dir, name, segments, file: None, next, is_over: false, grown };
+        let mut log = Self { dir, name, segments, file: None, next, is_over: false, marks: None, grown };
         let last = log.snapshot().read(&mut Cursor::after(next.saturating_sub(2)), 1)?;
         log.is_over = matches!(name, LogName::Build(_)) && last.first().is_some_and(lines::is_limit_reached);
         Ok(log)
@@ -70,6 +76,28 @@ impl Log {
         Snapshot { dir: self.dir.clone(), segments: self.segments.clone(), next: self.next }
     }
 
+    /// Appends those lines that are later than what is stored.
+    pub(super) fn append_new(&mut self, mut lines: Vec<NewLine>, limits: &Limits) -> io::Result<()> {
+        let marks = match self.marks.take() {
+            Some(marks) => marks,
+            None => self.read_marks()?,
+        };
+        lines.retain(|line| marks.is_new(line));
+        self.marks = Some(marks);
+        self.append(lines, limits)
+    }
+
+    fn read_marks(&self) -> io::Result<Marks> {
+        let (snapshot, mut cursor, mut marks) = (self.snapshot(), Cursor::after(0), Marks::default());
+        loop {
+            let lines = snapshot.read(&mut cursor, MARKED_AT_ONCE)?;
+            if lines.is_empty() {
+                return Ok(marks);
+            }
+            lines.iter().for_each(|line| marks.note(&line.origin, line.channel, line.at));
+        }
+    }
+
     pub(super) fn append(&mut self, lines: Vec<NewLine>, limits: &Limits) -> io::Result<()> {
         let mut lines = lines.into_iter().peekable();
         while lines.peek().is_some() && !self.is_over {
@@ -78,6 +106,7 @@ impl Log {
             let room = limits.segment_bytes.saturating_sub(self.segments.last().map_or(0, |last| last.bytes));
             let (mut bytes, mut number) = (Vec::new(), self.next);
             let mut is_cut = false;
+            let mut marks = self.marks.clone();
             while bytes.len() as u64 <= room
                 && !is_cut
                 && let Some(line) = lines.next()
@@ -85,10 +114,13 @@ impl Log {
                 is_cut = self.is_full(number, bytes.len() as u64, limits);
                 let kept = if is_cut { lines::limit_reached(number) } else { lines::keep(number, line) };
                 write_line(&mut bytes, &kept)?;
+                if let Some(marks) = &mut marks {
+                    marks.note(&kept.origin, kept.channel, kept.at);
+                }
                 number += 1;
             }
             self.write(&bytes)?;
-            (self.next, self.is_over) = (number, is_cut);
+            (self.next, self.is_over, self.marks) = (number, is_cut, marks);
             self.grown.send_replace(number - 1);
         }
         Ok(())

@@ -15,10 +15,8 @@ use crate::envelope::{self, Encoded};
 use crate::error::{AppendError, BoxError};
 use crate::jetstream::batch::{Stored, next_from_leader};
 use crate::jetstream::connection::Connection;
-use crate::jetstream::publish::{Answer, publish};
+use crate::jetstream::publish::{Answer, CONNECTION_WAIT, publish};
 
-/// When NATS is not there and was never asked, an append waits no longer than this for it.
-const CONNECTION_WAIT: Duration = Duration::from_secs(2);
 const WAIT_MIN: Duration = Duration::from_millis(4);
 const WAIT_MAX: Duration = Duration::from_millis(250);
 /// A leader that was just elected may not show yet what it has; only then is a race without a winner looked

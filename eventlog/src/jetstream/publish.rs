@@ -1,7 +1,8 @@
-//! One try to publish a message, and what its answer means.
+//! Publishing a message: one try and what its answer means, and as many as it takes.
 
 use std::error::Error as _;
 use std::future::IntoFuture as _;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
@@ -10,6 +11,10 @@ use async_nats::jetstream::message::PublishMessage;
 
 use crate::error::BoxError;
 use crate::jetstream::connection::Connection;
+
+/// When NATS is not there and was never asked, nobody waits longer than this for it.
+pub(super) const CONNECTION_WAIT: Duration = Duration::from_secs(2);
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a try was answered with.
 pub(super) enum Answer {
@@ -78,5 +83,45 @@ fn classify(err: PublishError) -> Answer {
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::Other => {
             Answer::Doubtful(err.into())
         }
+    }
+}
+
+/// What became of a message that was published until it was known.
+pub(super) enum Outcome {
+    /// It stands at this sequence.
+    Stored(u64),
+    /// The subject does not end where it was expected. When an answer was lost before, it may be this very
+    /// message that stands there.
+    Raced { may_be_ours: bool },
+}
+
+/// Publishes a message, which has an id, again and again until it is known what became of it, within the time
+/// that the settings give.
+pub(super) async fn insist(
+    connection: &Connection,
+    subject: &str,
+    message: impl Fn() -> PublishMessage,
+) -> Result<Outcome, BoxError> {
+    let (begin, mut is_doubtful) = (Instant::now(), false);
+    loop {
+        let left = connection.settings.ride_out.saturating_sub(begin.elapsed());
+        let wait = if is_doubtful { left } else { left.min(CONNECTION_WAIT) };
+        if !connection.wait_until_up(wait).await {
+            return Err("there is no connection to NATS".into());
+        }
+        let source = match publish(connection, subject, message()).await {
+            Answer::Stored(sequence) | Answer::Duplicate(sequence) => return Ok(Outcome::Stored(sequence)),
+            Answer::Raced => return Ok(Outcome::Raced { may_be_ours: is_doubtful }),
+            Answer::Refused(source) => return Err(source),
+            Answer::NotDone(source) => source,
+            Answer::Doubtful(source) => {
+                is_doubtful = true;
+                source
+            }
+        };
+        if begin.elapsed() >= connection.settings.ride_out {
+            return Err(source);
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
     }
 }

@@ -7,9 +7,11 @@ use async_nats::jetstream::stream::{
 };
 use async_nats::jetstream::{ErrorCode, context::GetStreamError};
 
+use tracing::info;
+
 use crate::commit::MAX_COMMIT_BYTES;
-use crate::jetstream::ConnectError;
 use crate::jetstream::connection::{Connection, ENVELOPE_BYTES_MAX};
+use crate::jetstream::{ConnectError, Retention};
 
 /// How long NATS itself remembers the ids of commits. We do not rely on it; it spares a second look.
 const DUPLICATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(120);
@@ -57,6 +59,36 @@ pub(super) fn queue(connection: &Connection) -> Config {
     }
 }
 
+/// The stream of entries that processes share, as NATS's own key-value buckets have it.
+pub(super) fn entries(connection: &Connection) -> Config {
+    let bucket = connection.stream("SHARED");
+    Config {
+        name: format!("KV_{bucket}"),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        description: Some("Switchback: what its processes share".to_owned()),
+        max_messages_per_subject: 1,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_rollup: true,
+        deny_delete: true,
+        ..kept(connection)
+    }
+}
+
+/// The stream of what builds and applications print. The oldest falls away.
+pub(super) fn logs(connection: &Connection, retention: &Retention) -> Config {
+    Config {
+        name: connection.stream("LOGS"),
+        subjects: vec![connection.subject("log.*.*")],
+        description: Some("Switchback: what builds and applications print".to_owned()),
+        discard: DiscardPolicy::Old,
+        max_age: retention.age,
+        max_bytes: i64::try_from(retention.bytes).unwrap_or(i64::MAX),
+        // Ids cannot be remembered for longer than messages.
+        duplicate_window: DUPLICATE_WINDOW.min(retention.age),
+        ..kept(connection)
+    }
+}
+
 /// What all of them have in common: on disk, without a limit of number or age.
 fn kept(connection: &Connection) -> Config {
     Config {
@@ -74,14 +106,34 @@ fn kept(connection: &Connection) -> Config {
     }
 }
 
-/// Makes a stream, or makes sure that it is what it has to be.
+/// Makes a stream, or makes sure that it is what it has to be. Replicas are added where there are too few.
 pub(super) async fn ensure(
     connection: &Connection,
     wanted: Config,
 ) -> Result<(Stream<()>, Info), ConnectError> {
+    ensure_with(connection, wanted, |_, _| {}).await
+}
+
+/// As [`ensure`], for what may fall away: by which age and beyond how many bytes may be set anew.
+pub(super) async fn ensure_limits(
+    connection: &Connection,
+    wanted: Config,
+) -> Result<(Stream<()>, Info), ConnectError> {
+    let limits = |found: &mut Config, wanted: &Config| {
+        (found.max_age, found.max_bytes) = (wanted.max_age, wanted.max_bytes);
+        found.duplicate_window = wanted.duplicate_window;
+    };
+    ensure_with(connection, wanted, limits).await
+}
+
+async fn ensure_with(
+    connection: &Connection,
+    wanted: Config,
+    adopt: impl FnOnce(&mut Config, &Config),
+) -> Result<(Stream<()>, Info), ConnectError> {
     let name = wanted.name.clone();
     let failed = |source| ConnectError::Stream { stream: name.clone(), source };
-    let info = match connection.context.get_stream(&name).await {
+    let mut info = match connection.context.get_stream(&name).await {
         Ok(stream) => stream.cached_info().clone(),
         Err(err) if is_not_there(&err) => {
             // Whoever makes it at the same time makes the same one.
@@ -90,6 +142,13 @@ pub(super) async fn ensure(
         }
         Err(source) => return Err(failed(source.into())),
     };
+    let mut adopted = info.config.clone();
+    adopted.num_replicas = adopted.num_replicas.max(wanted.num_replicas);
+    adopt(&mut adopted, &wanted);
+    if adopted != info.config && difference(&adopted, &wanted).is_none() {
+        info!("stream {name} is changed to what the settings say");
+        info = connection.context.update_stream(adopted).await.map_err(|source| failed(source.into()))?;
+    }
     if let Some((field, found, wanted)) = difference(&info.config, &wanted) {
         return Err(ConnectError::Drifted { stream: name, field, found, wanted });
     }

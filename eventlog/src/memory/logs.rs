@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::error::StoreError;
 use crate::lines::{self, Pieces};
 use crate::logs::{Limits, Line, LogName, LogStore, MAX_LINES, NewLine};
+use crate::marks::Marks;
 
 /// A log store that is gone with the process. Clones are the same store.
 #[derive(Clone, Default)]
@@ -23,6 +24,7 @@ struct Log {
     lines: VecDeque<Line>,
     bytes: u64,
     is_cut: bool,
+    marks: Marks,
     grown: watch::Sender<u64>,
 }
 
@@ -33,6 +35,7 @@ impl Log {
 
     fn push(&mut self, line: Line) {
         self.bytes += line.text.len() as u64;
+        self.marks.note(&line.origin, line.channel, line.at);
         self.grown.send_replace(line.number);
         self.lines.push_back(line);
     }
@@ -94,6 +97,16 @@ impl LogStore for MemoryLogs {
     async fn append(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
         let mut logs = self.lock();
         let kept = logs.entry(log).or_default();
+        for line in lines {
+            kept.append(log, line, &self.limits);
+        }
+        Ok(())
+    }
+
+    async fn append_new(&self, log: LogName, mut lines: Vec<NewLine>) -> Result<(), StoreError> {
+        let mut logs = self.lock();
+        let kept = logs.entry(log).or_default();
+        lines.retain(|line| kept.marks.is_new(line));
         for line in lines {
             kept.append(log, line, &self.limits);
         }

@@ -1,4 +1,4 @@
-//! The log store in files.
+//! The log store and the entries in files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use domain::id::{DeploymentId, ServiceId};
 use eventlog::conformance;
 use eventlog::conformance::logs::LIMITS;
+use eventlog::entries::{EntryStore as _, SharedEntries};
 use eventlog::error::{OpenError, StoreError};
-use eventlog::files::FileLogs;
+use eventlog::files::{FileEntries, FileLogs};
+use eventlog::leadership;
 use eventlog::logs::{Channel, Limits, LogName, LogStore as _, NewLine, SharedLogs};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -39,6 +41,35 @@ impl conformance::logs::Fixture for Logs {
         self.logs = None;
         self.logs = Some(FileLogs::open(self.dir.path(), LIMITS).unwrap());
     }
+}
+
+struct Entries {
+    dir: TempDir,
+    entries: Option<FileEntries>,
+}
+
+impl Entries {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let entries = Some(FileEntries::open(dir.path()).unwrap());
+        Self { dir, entries }
+    }
+}
+
+#[async_trait]
+impl conformance::entries::Fixture for Entries {
+    fn entries(&self) -> SharedEntries {
+        Arc::new(self.entries.clone().unwrap())
+    }
+
+    async fn reopen(&mut self) {
+        self.entries = None;
+        self.entries = Some(FileEntries::open(self.dir.path()).unwrap());
+    }
+}
+
+mod entries {
+    eventlog::entries_suite!(super::Entries::new());
 }
 
 mod logs {
@@ -108,4 +139,44 @@ async fn a_second_store_on_one_directory_is_refused() {
     let _held = FileLogs::open(dir.path(), LIMITS).unwrap();
     let error = FileLogs::open(dir.path(), LIMITS).err().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn entries_are_readable_by_their_owner_only_and_what_was_half_written_is_taken_away() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let key = "key.a".parse().unwrap();
+    let entries = FileEntries::open(dir.path()).unwrap();
+    entries.put(&key, "secret".into()).await.unwrap();
+    assert!(matches!(FileEntries::open(dir.path()).err().unwrap(), OpenError::InUse { .. }));
+    drop(entries);
+    let kept = dir.path().join("entries");
+    std::fs::write(kept.join(".part-key.b"), "hal").unwrap();
+    let entries = FileEntries::open(dir.path()).unwrap();
+    let files: Vec<_> = std::fs::read_dir(&kept).unwrap().map(Result::unwrap).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(entries.get(&key).await.unwrap().unwrap().value, "secret");
+}
+
+/// Whoever has the directory knows that nobody else leads.
+#[tokio::test]
+async fn a_duty_is_free_after_a_restart_of_the_only_process() {
+    const LONG: std::time::Duration = std::time::Duration::from_secs(600);
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for _ in 0..3 {
+        let entries: SharedEntries = Arc::new(FileEntries::open(dir.path()).unwrap());
+        let claim = leadership::claim(&entries, "router", "up", LONG);
+        let held = tokio::time::timeout(std::time::Duration::from_secs(10), claim).await.unwrap().unwrap();
+        assert!(held.number() > last);
+        last = held.number();
+        drop(held);
+        // Its task has the store until it has ended.
+        while Arc::strong_count(&entries) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
 }

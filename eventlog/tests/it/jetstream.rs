@@ -2,15 +2,22 @@
 
 mod connect;
 mod disaster;
+mod logs;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::stream::Position;
 use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
-use eventlog::jetstream::{JetStreamLog, JetStreamQueue, Settings};
+use eventlog::conformance::logs::LIMITS;
+use eventlog::entries::SharedEntries;
+use eventlog::jetstream::{
+    JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue, Retention, Settings,
+};
 use eventlog::log::SharedLog;
+use eventlog::logs::SharedLogs;
 use eventlog::queue::SharedQueue;
 use serde_json::Value;
 
@@ -93,7 +100,71 @@ impl conformance::queue::Fixture for Queue {
     }
 }
 
+struct Entries {
+    entries: JetStreamEntries,
+    settings: Settings,
+    _cleanup: Cleanup,
+}
+
+impl Entries {
+    async fn new(settings: Settings) -> Self {
+        let entries = JetStreamEntries::connect(&settings).await.unwrap();
+        let cleanup = Cleanup(settings.clone());
+        Self { entries, settings, _cleanup: cleanup }
+    }
+}
+
+#[async_trait]
+impl conformance::entries::Fixture for Entries {
+    fn entries(&self) -> SharedEntries {
+        Arc::new(self.entries.clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.entries = JetStreamEntries::connect(&self.settings).await.unwrap();
+    }
+}
+
+/// Two processes, in turn.
+struct Logs {
+    logs: [JetStreamLogs; 2],
+    turn: AtomicUsize,
+    settings: Settings,
+    _cleanup: Cleanup,
+}
+
+async fn two_stores(settings: &Settings) -> [JetStreamLogs; 2] {
+    let connect = async || JetStreamLogs::connect(settings, LIMITS, Retention::default()).await.unwrap();
+    [connect().await, connect().await]
+}
+
+impl Logs {
+    async fn new(settings: Settings) -> Self {
+        let cleanup = Cleanup(settings.clone());
+        Self { logs: two_stores(&settings).await, turn: AtomicUsize::new(0), settings, _cleanup: cleanup }
+    }
+}
+
+#[async_trait]
+impl conformance::logs::Fixture for Logs {
+    fn logs(&self) -> SharedLogs {
+        Arc::new(self.logs[self.turn.fetch_add(1, Ordering::Relaxed) % 2].clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.logs = two_stores(&self.settings).await;
+    }
+}
+
 mod one {
+    mod logs {
+        eventlog::logs_suite!(crate::jetstream::Logs::new(crate::jetstream::one_server()).await);
+    }
+
+    mod entries {
+        eventlog::entries_suite!(crate::jetstream::Entries::new(crate::jetstream::one_server()).await);
+    }
+
     mod queue {
         eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::one_server()).await);
     }
@@ -104,6 +175,14 @@ mod one {
 }
 
 mod three {
+    mod logs {
+        eventlog::logs_suite!(crate::jetstream::Logs::new(crate::jetstream::three_servers()).await);
+    }
+
+    mod entries {
+        eventlog::entries_suite!(crate::jetstream::Entries::new(crate::jetstream::three_servers()).await);
+    }
+
     mod queue {
         eventlog::queue_suite!(crate::jetstream::Queue::new(crate::jetstream::three_servers()).await);
     }

@@ -7,11 +7,12 @@ use domain::stream::Position;
 use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
 use eventlog::conformance::logs::LIMITS;
+use eventlog::entries::SharedEntries;
 use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::SharedLog;
 use eventlog::logs::SharedLogs;
 use eventlog::measured::MeasuredLog;
-use eventlog::memory::{MemoryLog, MemoryLogs, MemoryQueue};
+use eventlog::memory::{MemoryEntries, MemoryLog, MemoryLogs, MemoryQueue};
 use eventlog::queue::SharedQueue;
 
 struct Memory(MemoryLog);
@@ -65,6 +66,21 @@ impl conformance::logs::Fixture for Logs {
     }
 
     async fn reopen(&mut self) {}
+}
+
+struct Entries(MemoryEntries);
+
+#[async_trait]
+impl conformance::entries::Fixture for Entries {
+    fn entries(&self) -> SharedEntries {
+        Arc::new(self.0.clone())
+    }
+
+    async fn reopen(&mut self) {}
+}
+
+mod entries {
+    eventlog::entries_suite!(super::Entries(super::MemoryEntries::new()));
 }
 
 mod log {

@@ -56,9 +56,13 @@ impl Drop for Cleanup {
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 let context = context(&settings).await;
-                for of in ["EVENTS", "WORK", "QUEUE"] {
+                for of in ["EVENTS", "WORK", "QUEUE", "LOGS"] {
                     // Not every test makes all of them, and a test may have stopped the server.
                     let _ = context.delete_stream(stream(&settings, of)).await;
+                }
+                for (kind, of) in [("KV", "SHARED"), ("OBJ", "UPLOADS")] {
+                    let bucket = format!("{kind}_{}", stream(&settings, of));
+                    let _ = context.delete_stream(bucket).await;
                 }
             });
         });

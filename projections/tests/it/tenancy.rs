@@ -14,7 +14,7 @@ use crate::database::{on_both, told};
 use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop, Story, variable as variable_name};
 
 /// Two organisations that have and do the same, under the same names.
-async fn two() -> (Shop, Shop) {
+pub(crate) async fn two() -> (Shop, Shop) {
     let mut acme = Shop::busy().await;
     let story = std::mem::replace(&mut acme.story, Story::empty());
     let mut other = Shop { story, ..acme };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use commands::keyring::Place;
+use commands::keyring::{KeyringError, Place};
 use domain::name::VariableName;
 use domain::project::Project;
 use domain::secret::{Sealed, Secret};
@@ -17,30 +17,37 @@ use crate::runtime::Environment;
 use crate::step::StepError;
 
 /// The variables in the clear.
-pub(super) fn open(
+pub(super) async fn open(
     step: &InHand<'_>,
     sealed: &BTreeMap<VariableName, Sealed>,
 ) -> Result<BTreeMap<String, Secret>, StepError> {
-    open_variables(step.context, step.service_stream(), sealed)
+    open_variables(step.context, step.service_stream(), sealed).await
 }
 
 /// The variables of a service in the clear.
-pub(crate) fn open_variables(
+pub(crate) async fn open_variables(
     context: &Context,
     service: StreamId,
     sealed: &BTreeMap<VariableName, Sealed>,
 ) -> Result<BTreeMap<String, Secret>, StepError> {
-    let open_one = |(name, value): (&VariableName, &Sealed)| {
+    let mut opened = BTreeMap::new();
+    for (name, value) in sealed {
         let place = Place { organization: service.organization, service: service.id.into(), name };
-        let secret = context.bus.keyring().unseal(place, value).map_err(|error| StepError {
-            code: "secret_unreadable",
-            message: format!("the value of {name} cannot be opened; set it again"),
-            permanent: true,
-            source: Some(Box::new(error)),
-        })?;
-        Ok((name.to_string(), secret))
+        let secret =
+            context.bus.keyring().unseal(place, value).await.map_err(|error| unreadable(name, error))?;
+        opened.insert(name.to_string(), secret);
+    }
+    Ok(opened)
+}
+
+fn unreadable(name: &VariableName, error: KeyringError) -> StepError {
+    let permanent = !error.is_passing();
+    let message = if permanent {
+        format!("the value of {name} cannot be opened; set it again")
+    } else {
+        format!("the key of {name} cannot be reached at the moment")
     };
-    sealed.iter().map(open_one).collect()
+    StepError { code: "secret_unreadable", message, permanent, source: Some(Box::new(error)) }
 }
 
 /// Everything that a program of a release is given.
@@ -54,7 +61,7 @@ pub(crate) async fn of_release(
     let defaults = run_defaults(specification.build.plan.language);
     let mut variables: BTreeMap<String, Secret> =
         defaults.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
-    variables.extend(open_variables(context, service, &specification.variables)?);
+    variables.extend(open_variables(context, service, &specification.variables).await?);
     let project = StreamId::project(service.organization, active.project);
     let environment = match context.bus.state::<Project>(project).await? {
         Project::Active { environments, .. } => {
@@ -73,6 +80,7 @@ pub(crate) async fn of_release(
     variables.extend(added.map(|(name, value)| (name.to_owned(), Secret::new(value))));
     let run = &build.plan.run;
     Ok(Environment {
+        organization: service.organization,
         service: service.id.into(),
         files: context.registry.locate(service.id.into(), build).await?,
         root: build.plan.root.clone(),

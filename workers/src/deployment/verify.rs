@@ -20,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Waits until every instance works.
 ///
 /// # Errors
-/// [`StepError`]: `instance_exited`, `wrong_port`, `never_listened`, `unhealthy`.
+/// [`StepError`]: `instance_exited`, `wrong_port`, `wrong_address`, `never_listened`, `unhealthy`.
 pub async fn verify(step: &InHand<'_>) -> Result<Output, StepError> {
     healthy_instances(step).await?;
     step.output.say("healthy").await;
@@ -96,6 +96,13 @@ fn never(answer: &Answer, port: u16, listening: &[u16], limit: Duration) -> Step
             format!(
                 "the new release did not listen on port {port} within {limit} s; make it listen on \
                  the port in the variable PORT"
+            ),
+        ),
+        Answer::Healthy | Answer::NotListening if listening.contains(&port) => StepError::permanent(
+            "wrong_address",
+            format!(
+                "the new release listens on port {port}, but only on an address of its own such as \
+                 127.0.0.1, where nobody reaches it; make it listen on 0.0.0.0"
             ),
         ),
         Answer::Healthy | Answer::NotListening => {

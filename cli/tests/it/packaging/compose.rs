@@ -8,32 +8,17 @@ use yaml_rust2::yaml::Hash;
 
 const ENGINES: [&str; 3] = ["nats", "postgres", "registry"];
 const ROLES: [&str; 4] = ["gateway", "projector", "worker", "edge"];
-/// The flags of `serve`; each is a variable of the environment as well.
-const FLAGS: [&str; 23] = [
-    "role",
-    "data",
-    "listen",
-    "edge",
-    "edge-tls",
-    "operations",
-    "log",
-    "log-monitor",
-    "log-replicas",
-    "log-credentials",
-    "log-ca",
-    "read",
-    "read-replica",
-    "builder",
-    "registry",
-    "registry-credentials",
-    "runtime",
-    "master-key",
-    "owner-token",
-    "otlp",
-    "hostname-suffix",
-    "config",
-    "log-level",
-];
+
+/// The settings that there are, as the guide lists them: flags and variables of the environment.
+fn settings() -> (BTreeSet<String>, BTreeSet<String>) {
+    let guide = include_str!("../../../../docs/guide/settings.md");
+    let rows = guide.lines().filter_map(|line| line.strip_prefix("| `--")?.split_once("` | `"));
+    rows.map(|(flag, rest)| {
+        let flag = flag.split(' ').next().unwrap().to_owned();
+        (flag, rest.split('`').next().unwrap().to_owned())
+    })
+    .unzip()
+}
 
 /// With what `<<` takes over put in place, as Compose reads it.
 fn merged(value: &Yaml) -> Yaml {
@@ -88,12 +73,12 @@ fn there_is_a_service_for_each_role_and_each_engine() {
     for (name, service) in services().iter().filter(|(name, _)| ROLES.contains(&name.as_str())) {
         let command = words(&service["command"]);
         assert_eq!(command[..3], ["serve", "--role", name.as_str()], "{name}");
+        let (flags, variables) = settings();
         for flag in command.iter().filter_map(|word| word.strip_prefix("--")) {
-            assert!(FLAGS.contains(&flag), "{name}: --{flag}");
+            assert!(flags.contains(flag), "{name}: --{flag}");
         }
         for variable in keys(&service["environment"]) {
-            let flag = variable.strip_prefix("SWITCHBACK_").map(|rest| rest.to_lowercase().replace('_', "-"));
-            assert!(variable == "PGPASSFILE" || FLAGS.contains(&&*flag.unwrap()), "{name}: {variable}");
+            assert!(variable == "PGPASSFILE" || variables.contains(&variable), "{name}: {variable}");
         }
     }
 }

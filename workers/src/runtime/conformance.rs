@@ -1,0 +1,1 @@
+//! What every runtime does, whatever it runs instances with.
