@@ -8,6 +8,7 @@
 
 mod bench;
 mod check;
+mod deploy;
 mod engines;
 mod failure;
 mod program;
@@ -32,6 +33,7 @@ cargo xtask TASK
   bench [PART...]             the figures of docs/benchmarks.md, of a release build, with their ratios:
                               logs, commands, rebuild, sagas, edge, deployments; wants a quiet machine
   engines up|down             the same engines to work with: prints their variables, stays until Ctrl-C
+  deploy-check                asks promtool whether the alerts of deploy/ are sound and fire when they should
   schemas [--check]           writes schemas/ from the domain crate, or says what would change
 ";
 
@@ -53,6 +55,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     match task {
         "bench" => bench::run(arguments),
         "check" => check::run(arguments),
+        "deploy-check" => deploy::run(arguments),
         "engines" => engines::run(arguments),
         "schemas" => schemas::run(arguments),
         "test" => test::run(arguments),

@@ -80,12 +80,9 @@ async fn take(State(kept): State<Arc<Mutex<Kept>>>, headers: HeaderMap, body: By
 fn span(sent: Sent) -> Span {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let attributes = sent.attributes.iter().filter_map(|attribute| {
-        let value = match attribute.value.as_ref()?.value.as_ref()? {
-            Value::StringValue(text) => text.clone(),
-            Value::IntValue(number) => number.to_string(),
-            other => format!("{other:?}"),
-        };
-        Some((attribute.key.clone(), value))
+        let value = attribute.value.as_ref()?.value.as_ref()?;
+        let text = if let Value::StringValue(text) = value { text.clone() } else { format!("{value:?}") };
+        Some((attribute.key.clone(), text))
     });
     Span {
         name: sent.name.clone(),

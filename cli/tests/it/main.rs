@@ -16,6 +16,7 @@ mod kill;
 mod load;
 mod metrics;
 mod nats;
+mod packaging;
 mod platform;
 mod rollback;
 mod secrets;

@@ -21,8 +21,9 @@ fn command(platform: &Platform, path: &str, body: &Value) -> String {
     let body = body.to_string();
     write!(
         connection,
-        "POST /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\ntraceparent: 00-{TRACE}-{CALLER}-01\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Authorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         traceparent: 00-{TRACE}-{CALLER}-01\r\nContent-Length: {}\r\n\r\n{body}",
         token.trim(),
         body.len()
     )
@@ -65,7 +66,7 @@ fn one_deployment_is_one_trace_from_the_request_through_the_log_to_every_step() 
         "/projects/{project}/environments/{environment}/services/{service}/deployments"
     ));
     assert_eq!(request.parent, CALLER, "the caller's span");
-    assert_eq!(request.attributes["http.response.status_code"], "202");
+    assert_eq!(request.attributes["http.response.status_code"], "IntValue(202)");
     assert!(answer.contains(&format!("traceparent: 00-{TRACE}-{}-01", request.id)), "{answer}");
     let below = |above: &str, name: &str| spans.iter().find(|span| span.parent == above && span.name == name);
     let asked = below(&request.id, "service deploy").unwrap_or_else(|| panic!("{spans:#?}"));

@@ -12,13 +12,15 @@ use crate::failure::{Doing, Failure};
 use crate::{program, workspace};
 
 /// Program, and the package that brings it. The tests run them; `setpriv` and `kill` are ours.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 9] = [
     ("git", "git"),
     ("kill", "procps"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("wrk", "wrk"),
 ];
 
@@ -83,6 +85,11 @@ pub(super) fn program_of(package: &str, path: &str) -> Result<PathBuf, Failure> 
         return Ok(path.to_owned());
     }
     Err(Failure::new(format!("the package {package} brings no {}", path.display())))
+}
+
+/// What asks Prometheus for its opinion.
+pub(crate) fn promtool() -> Result<PathBuf, Failure> {
+    program_of("prometheus", "/usr/bin/promtool")
 }
 
 /// The program of a package that has its name.
