@@ -65,6 +65,9 @@ impl Deployment {
         let step = output.step();
         self.in_hand(Work::Do(step), fence)?;
         let facts = self.facts().ok_or(Rejection::NotFound)?;
+        if matches!(output, Output::ArtifactMissing { .. }) && facts.source().is_some() {
+            return Err(Rejection::NotNow(Work::Do(step))); // It was built by this very deployment.
+        }
         let mut events = vec![Event::StepSucceeded { fence, output }];
         match (self, facts.release) {
             (Self::Running { .. }, Some(release)) if step == Step::Activate => {
