@@ -55,6 +55,8 @@ impl Facts {
             Output::ArtifactMissing { build } => {
                 self.revision.clone_from(&build.revision);
                 self.plan = Some(Box::new(build.plan.clone()));
+                self.reused = None;
+                self.artifact = None;
             }
             Output::RollOut { instances } => self.instances.clone_from(instances),
             Output::Prepare {} | Output::Verify {} | Output::Activate {} | Output::Retire {} => {}
