@@ -216,6 +216,7 @@ fn learnt(recorded: &Recorded, output: &Output) -> Vec<Change> {
         | Output::Detect { .. }
         | Output::Build { .. }
         | Output::Cut { .. } // The service's own event says it.
+        | Output::ArtifactMissing { .. }
         | Output::Prepare {}
         | Output::RollOut { .. }
         | Output::Verify {}
@@ -228,7 +229,7 @@ fn learnt(recorded: &Recorded, output: &Output) -> Vec<Change> {
 fn revision_of(source: &Source) -> Option<&Revision> {
     match source {
         Source::Upload { revision, .. } => revision.as_ref(),
-        Source::Repository { .. } => None,
+        Source::Repository { .. } | Source::Image { .. } => None,
     }
 }
 

@@ -165,6 +165,7 @@ fn fact(event: &AnyEvent, commit: &Commit) -> Option<Fact> {
                     | Output::Detect { .. }
                     | Output::Push { .. }
                     | Output::Cut { .. }
+                    | Output::ArtifactMissing { .. }
                     | Output::Prepare {}
                     | Output::RollOut { .. }
                     | Output::Verify {}
