@@ -4,6 +4,7 @@
 //! process are seen by everybody on the machine.
 
 pub(crate) mod deployment;
+pub(crate) mod doctor;
 pub(crate) mod file;
 pub(crate) mod login;
 pub(crate) mod moment;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::deployment::{Cancel, Deploy, Redeploy, Rollback, Scale};
+pub(crate) use self::doctor::Doctor;
 use self::login::Login;
 use self::reading::{Deployments, Events, History, Logs, Release};
 use self::resource::{Environments, Projects, Services, Tokens};
@@ -111,6 +113,8 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Run some roles of the platform in this process
     Serve(Box<Serve>),
+    /// Look at each engine, and say what is wrong and what to do
+    Doctor(Box<Doctor>),
     /// Commands about tokens on this machine.
     #[command(flatten)]
     Sign(Sign),

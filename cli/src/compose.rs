@@ -14,9 +14,9 @@ use eventlog::installation::{self, Installation};
 use projections::store::QueryError;
 use url::Url;
 
-pub(crate) use self::engines::{Engines, engines};
+pub(crate) use self::engines::{Engines, Heard, engines, hear, look_at_log, read_models};
 pub(crate) use self::ports::{Ports, ports};
-pub(crate) use self::traffic::EdgeTraffic;
+pub(crate) use self::traffic::{EdgeTraffic, RemoteTraffic, answer as answer_workers};
 use crate::args::Settings;
 use crate::home::Home;
 
@@ -62,6 +62,12 @@ pub(crate) enum ComposeError {
     /// What processes share.
     #[error("what the processes of this installation share cannot be read")]
     Shared(#[source] StoreError),
+    /// Nothing was set up on the engines yet.
+    #[error("no gateway was started on this event log yet, so there is nothing to route; start one first")]
+    NoInstallation,
+    /// No server for read models was named.
+    #[error("--read names no server")]
+    NoReads,
     /// The engines are in use.
     #[error(
         "--log belongs to another installation; start with the data directory of that one, with its \

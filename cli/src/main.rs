@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod compose;
 mod credentials;
+mod doctor;
 mod home;
 mod server;
 mod telemetry;
@@ -43,8 +44,9 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
         Command::Up(up) => serve(server::up(*up, &global)),
-        Command::Serve(_) => ExitCode::SUCCESS,
+        Command::Serve(roles) => serve(server::serve(*roles, &global)),
         Command::Completions { shell } => completions(shell, &global),
+        Command::Doctor(doctor) => serve(doctor::doctor(*doctor, &global)),
         Command::Sign(sign) => finish(&Ui::new(&global), client::sign(sign, &global)),
         Command::Ask(ask) => finish(&Ui::new(&global), client::ask(ask, global)),
     }

@@ -11,7 +11,7 @@ mod parts;
 mod projector;
 mod ready;
 mod routes;
-// mod serve;
+mod serve;
 mod signals;
 mod up;
 mod worker;
@@ -27,6 +27,7 @@ use commands::error::CommandError;
 use commands::request::Request;
 use domain::context::Actor;
 use domain::deployment::step::Lane;
+use eventlog::error::ReadError;
 use eventlog::installation::Installation;
 use tokio::net::TcpListener;
 use url::Url;
@@ -37,7 +38,7 @@ use crate::compose::ComposeError;
 use crate::home::{self, Home, HomeError};
 use crate::telemetry::TelemetryError;
 
-// pub(crate) use self::serve::serve;
+pub(crate) use self::serve::serve;
 pub(crate) use self::up::up;
 
 /// A start that failed. The text says what to do.
@@ -74,6 +75,9 @@ pub(crate) enum StartError {
     /// The owner.
     #[error("cannot set this installation up")]
     SetUp(#[source] CommandError),
+    /// The event log.
+    #[error("the event log cannot be read")]
+    Read(#[source] ReadError),
     /// What is told about it.
     #[error("what is told about this process cannot be told")]
     Telemetry(#[from] TelemetryError),

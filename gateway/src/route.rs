@@ -11,15 +11,16 @@ use domain::hostname::Hostname;
 use domain::id::ServiceId;
 use domain::service::Event;
 use domain::service::release::{Instance, ReleaseNumber};
-use domain::stream::{AggregateKind, Recorded};
+use domain::stream::{AggregateKind, Position, Recorded};
 use eventlog::error::ReadError;
-use eventlog::log::{Filter, SharedLog};
+use eventlog::log::{Filter, MAX_PAGE, SharedLog};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::edge::Edge;
 use crate::edge::table::Route;
@@ -107,11 +108,7 @@ impl RouteFollower {
     }
 
     async fn follow(&mut self, log: &SharedLog) -> Result<(), ReadError> {
-        if log.head().await? < self.known.position {
-            warn!("the log ends before what is known of it, and is read from its beginning");
-            self.known = Known::default();
-            self.set_all();
-        }
+        self.catch_up(log).await?;
         let mut commits = log.subscribe(self.known.position, Filter::kinds([AggregateKind::Service])).await;
         loop {
             let write_at = self.write_at;
@@ -127,10 +124,51 @@ impl RouteFollower {
             for recorded in &commit.events {
                 self.apply(recorded);
             }
-            self.known.position = commit.head.position;
-            if self.file.is_some() {
-                self.write_at.get_or_insert_with(|| Instant::now() + WRITTEN_AFTER);
+            self.moved_to(commit.head.position);
+        }
+    }
+
+    /// Reads everything that the log has now.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn catch_up(&mut self, log: &SharedLog) -> Result<(), ReadError> {
+        let (head, filter) = (log.head().await?, Filter::kinds([AggregateKind::Service]));
+        if head < self.known.position {
+            warn!("the log ends before what is known of it, and is read from its beginning");
+            self.forget();
+        }
+        while self.known.position < head {
+            let page = log.read_all(self.known.position, &filter, MAX_PAGE).await?;
+            for recorded in page.commits.iter().flat_map(|commit| &commit.events) {
+                self.apply(recorded);
             }
+            if page.reached <= self.known.position {
+                break;
+            }
+            self.moved_to(page.reached);
+        }
+        Ok(())
+    }
+
+    /// Notes whose log it is. What is known of another's is forgotten.
+    pub fn belongs_to(&mut self, installation: Uuid) {
+        if self.known.installation.is_some_and(|known| known != installation) {
+            warn!("the routes that are kept are those of another installation, and are forgotten");
+            self.forget();
+        }
+        self.known.installation = Some(installation);
+    }
+
+    fn forget(&mut self) {
+        self.known = Known { installation: self.known.installation, ..Known::default() };
+        self.set_all();
+    }
+
+    fn moved_to(&mut self, position: Position) {
+        self.known.position = position;
+        if self.file.is_some() {
+            self.write_at.get_or_insert_with(|| Instant::now() + WRITTEN_AFTER);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use eventlog::calls::SharedCalls;
 use eventlog::entries::SharedEntries;
 use eventlog::files::{FileEntries, FileLogs};
 use eventlog::jetstream::{self, ConnectError, JetStreamEntries, JetStreamLog, JetStreamQueue};
@@ -30,6 +31,8 @@ pub(crate) struct Engines {
     pub(crate) logs: SharedLogs,
     /// What processes share besides.
     pub(crate) entries: SharedEntries,
+    /// Asks other processes.
+    pub(crate) calls: SharedCalls,
     /// The read models.
     pub(crate) reads: ReadStore,
     /// Whether this process asks them anything.
@@ -63,6 +66,7 @@ async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeEr
         queue,
         logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
         entries: Arc::new(FileEntries::open(&home.join("entries"))?),
+        calls: Arc::new(MemoryCalls::default()),
         reads: reads(settings, home).await?,
         has_reads: true,
         log_kind: "sqlite",
@@ -76,16 +80,48 @@ async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engin
     let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
     let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
+    let logs = JetStreamLogs::connect(&nats, Limits::default()).await.map_err(refused)?;
     Ok(Engines {
         log: measured(Arc::new(log)),
         queue: Arc::new(queue),
         logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
         entries: Arc::new(entries),
+        calls: Arc::new(calls),
+        has_reads: settings.read.read.is_some(),
         reads: reads(settings, home).await?,
-        has_reads: true,
         log_kind: "jetstream",
         files: None,
     })
+}
+
+/// What an edge of its own process hears of others.
+pub(crate) struct Heard {
+    /// The event log.
+    pub(crate) log: SharedLog,
+    /// By which workers ask it.
+    pub(crate) calls: SharedCalls,
+}
+
+/// Listens to the event log, and finds out whose it is.
+pub(crate) async fn hear(settings: &Settings) -> Result<(Heard, Uuid), ComposeError> {
+    let urls = settings.log.log.as_slice();
+    let nats = nats(settings, urls);
+    let refused = |source| refused(urls.iter().map(shown).collect::<Vec<_>>().join(","), source);
+    let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
+    let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
+    let installation = installation::find(&entries).await.map_err(ComposeError::Shared)?;
+    let installation = installation.ok_or(ComposeError::NoInstallation)?;
+    Ok((Heard { log: Arc::new(log), calls: Arc::new(calls) }, installation.id))
+}
+
+/// Looks at the event log without changing it: what answers, and whether it may be used.
+pub(crate) async fn look_at_log(settings: &Settings) -> Result<String, ComposeError> {
+    let urls = settings.log.log.as_slice();
+    let shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let looked = jetstream::look(&nats(settings, urls)).await;
+    looked.map_err(|source| refused(shown(), source))
 }
 
 /// How NATS is reached.
@@ -111,26 +147,37 @@ fn refused(url: String, source: ConnectError) -> ComposeError {
 }
 
 async fn reads(settings: &Settings, home: &Home) -> Result<ReadStore, ComposeError> {
-    let reads = match &settings.read.read {
-        None => ReadStore::sqlite(&home.join("read.db")).await?,
-        Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
-            let refused = |source: projections::store::InvalidUrl| ComposeError::Server {
-                flag: "--read",
-                url: shown(url),
-                source: source.into(),
-            };
-            ReadStore::postgres(url.as_str(), Options::default()).map_err(refused)?
-        }
-        Some(url) => {
-            let known =
-                "leave it out for a file in the data directory, or give postgres://user@host/database";
-            return Err(ComposeError::Unknown { flag: "--read", url: shown(url), known });
-        }
+    match &settings.read.read {
+        None => Ok(ReadStore::sqlite(&home.join("read.db")).await?),
+        Some(_) => read_models(settings),
+    }
+}
+
+/// The read models of a server, which may be away for the moment.
+pub(crate) fn read_models(settings: &Settings) -> Result<ReadStore, ComposeError> {
+    let known = "leave it out for a file in the data directory, or give postgres://user@host/database";
+    let Some(url) = &settings.read.read else { return Err(ComposeError::NoReads) };
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(ComposeError::Unknown { flag: "--read", url: shown(url), known });
+    }
+    let mut options = Options::default();
+    if let Some(replica) = &settings.read.read_replica {
+        options = options.replica(replica.as_str());
+    }
+    let refused = |source: projections::store::InvalidUrl| ComposeError::Server {
+        flag: "--read",
+        url: shown(url),
+        source: source.into(),
     };
-    Ok(reads)
+    ReadStore::postgres(url.as_str(), options).map_err(refused)
 }
 
 impl Engines {
+    /// What an edge hears.
+    pub(crate) fn heard(&self) -> Heard {
+        Heard { log: Arc::clone(&self.log), calls: Arc::clone(&self.calls) }
+    }
+
     /// Ask each of them whether it is there.
     pub(crate) fn probes(&self) -> Arc<[Engine]> {
         let log = Arc::clone(&self.log);

@@ -21,6 +21,22 @@ pub(super) struct Observer {
 }
 
 impl Observer {
+    /// Begins to look at a process that is an edge and nothing else: it stands on no engine.
+    pub(super) fn of_edge(self, parts: &mut Parts, edge: &Arc<Edge>) -> (Probes, Scrape) {
+        let probes = Probes { engines: Arc::new([]), read_models: None };
+        let watch = Watch {
+            figures: self.figures.clone(),
+            probes: probes.clone(),
+            log: None,
+            logs: None,
+            queue: None,
+            data: Some(self.data),
+        };
+        parts.follow.spawn(|stop| watch.run(stop));
+        let edge = Arc::clone(edge);
+        (probes, metrics::scrape(self.figures, move || gateway::measure::show_edge(&edge)))
+    }
+
     /// Begins to look. Answers with what `/ready` and `/metrics` say; `edge` is the one of this process.
     pub(super) fn start(
         self,

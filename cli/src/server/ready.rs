@@ -33,12 +33,14 @@ pub(super) fn up(ui: &Ui, began: Instant, home: &Home, server: &Url, edge: Socke
 }
 
 /// Where a process of some roles is reached.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Addresses {
     /// The API.
     pub(super) api: Option<SocketAddr>,
     /// The edge.
     pub(super) edge: Option<SocketAddr>,
+    /// The edge, by HTTPS.
+    pub(super) https: Option<SocketAddr>,
     /// Health and figures.
     pub(super) operations: Option<SocketAddr>,
 }
@@ -55,18 +57,21 @@ pub(super) fn roles(
         .iter()
         .filter_map(|role| role.to_possible_value().map(|value| value.get_name().to_owned()))
         .collect();
-    let Addresses { api, edge, operations } = addresses;
+    let Addresses { api, edge, https, operations } = addresses;
     match ui.form() {
         Form::Json => ui.record(&json!({
             "ready": true, "roles": names, "api": api.map(|api| format!("http://{api}")), "edge": edge,
-            "operations": operations, "took_ms": took,
+            "https": https, "operations": operations, "took_ms": took,
         })),
         Form::Quiet => ui.line("ready"),
         Form::Human => {
             ui.line(&format!("ready in {took} ms: {}", names.join(", ")))?;
-            let lines = [("api", api), ("edge", edge), ("operations", operations)];
-            for (name, address) in lines.into_iter().filter_map(|(name, at)| Some((name, (*at)?))) {
-                ui.line(&format!("  {name:<11} http://{address}"))?;
+            let lines = [("api", "http", api), ("edge", "http", edge), ("edge", "https", https)];
+            let lines = lines.into_iter().chain([("operations", "http", operations)]);
+            for (name, scheme, at) in lines {
+                if let Some(at) = at {
+                    ui.line(&format!("  {name:<11} {scheme}://{at}"))?;
+                }
             }
             Ok(())
         }

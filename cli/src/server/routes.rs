@@ -55,7 +55,7 @@ impl Seen {
             let instances = if survive { route.instances.clone() } else { vec![] };
             services.entry(route.service).or_default().live = Some((route.release, instances));
         }
-        Known { services, cut: HashMap::new(), position: self.position }
+        Known { services, position: self.position, ..Known::default() }
     }
 }
 

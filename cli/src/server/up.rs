@@ -65,7 +65,7 @@ async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartE
     let head = engines.log.head().await.unwrap_or(Position::ZERO);
     let _ = watermark.wait_until(head, FIRST_READ_LIMIT).await;
     let seen = routes::seen(&engines).await;
-    let (edge, current) = edge::follow(&mut parts, &engines, seen.known(ports.instances_survive()), None);
+    let (edge, current) = edge::follow(&mut parts, &engines, seen.known(ports.instances_survive()));
     let traffic = Arc::new(EdgeTraffic::new(Arc::clone(&edge), current));
     let context = ports.context(settings, bus.clone(), &engines, traffic);
     worker::start(&mut parts, &context, super::lanes(settings), Some(Lead::Alone(seen)));

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use domain::deployment::step::Lane;
-use eventlog::entries::SharedEntries;
 use eventlog::leadership;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,11 +28,9 @@ pub(super) enum Lead {
     Alone(Seen),
     /// The one that the entries name leads.
     Elected {
-        /// Where that stands.
-        entries: SharedEntries,
         /// What this process is known by.
         holder: String,
-        /// What the leader begins with.
+        /// Where who leads stands, and what the leader begins with.
         engines: Engines,
     },
 }
@@ -47,8 +44,8 @@ pub(super) fn start(parts: &mut Parts, context: &Context, lanes: Vec<Lane>, lead
         Some(Lead::Alone(seen)) => {
             parts.work.spawn(|stop| duties(context, seen, stop));
         }
-        Some(Lead::Elected { entries, holder, engines }) => {
-            parts.work.spawn(|stop| elected(context, entries, holder, engines, stop));
+        Some(Lead::Elected { holder, engines }) => {
+            parts.work.spawn(|stop| elected(context, holder, engines, stop));
         }
         None => {}
     }
@@ -68,17 +65,11 @@ async fn duties(context: Context, seen: Seen, stop: CancellationToken) {
 }
 
 /// Leads whenever it can. A duty that is lost ends before anything more is done of it.
-async fn elected(
-    context: Context,
-    entries: SharedEntries,
-    holder: String,
-    engines: Engines,
-    stop: CancellationToken,
-) {
+async fn elected(context: Context, holder: String, engines: Engines, stop: CancellationToken) {
     loop {
         let claimed = tokio::select! {
             () = stop.cancelled() => return,
-            claimed = leadership::claim(&entries, DUTY, &holder, TERM) => claimed,
+            claimed = leadership::claim(&engines.entries, DUTY, &holder, TERM) => claimed,
         };
         let leadership = match claimed {
             Ok(leadership) => leadership,

@@ -32,8 +32,7 @@ fn the_file_of_the_documentation_is_read() {
 
 #[test]
 fn a_path_stays_within_the_repository_however_it_is_written() {
-    let root =
-        |path: &str| Manifest::parse(&format!("[service]\nroot = \"{path}\"")).map(|m| m.service.root);
+    let root = |path: &str| Manifest::parse(&format!("[service]\nroot = \"{path}\"")).map(|m| m.service.root);
     let dockerfile = |path: &str| {
         Manifest::parse(&format!("[build]\ndockerfile = \"{path}\"")).map(|m| m.build.dockerfile)
     };
@@ -47,9 +46,7 @@ fn a_path_stays_within_the_repository_however_it_is_written() {
         assert_eq!(root(path), Ok(Some(meant.to_owned())), "{path}");
         assert_eq!(dockerfile(path), Ok(Some(meant.to_owned())), "{path}");
     }
-    for path in
-        ["", "/etc", "//etc", "-x", "./-x", ".//-x", "..", "a/../b", "./..", "a\\\\b", "a\\u0000b"]
-    {
+    for path in ["", "/etc", "//etc", "-x", "./-x", ".//-x", "..", "a/../b", "./..", "a\\\\b", "a\\u0000b"] {
         assert!(root(path).is_err(), "{path}: {:?}", root(path));
         assert!(dockerfile(path).is_err(), "{path}: {:?}", dockerfile(path));
     }

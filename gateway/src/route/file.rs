@@ -1,7 +1,7 @@
 //! Routes on the disk, so that an edge serves after a restart whatever else is away.
 //!
-//! It is what the log said up to a position; the rest is read from the log when that can be reached. A file
-//! of another installation, or one that cannot be read, is none: then the log is read from its beginning.
+//! It is what the log said up to a position; the rest is read from the log when that can be reached. One that
+//! cannot be read is none: then the log is read from its beginning.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -27,12 +27,14 @@ pub struct Known {
     pub cut: HashMap<(ServiceId, ReleaseNumber), BTreeSet<Hostname>>,
     /// Up to where.
     pub position: Position,
+    /// Whose log it is, where that is known.
+    pub installation: Option<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Content {
     format: u32,
-    installation: Uuid,
+    installation: Option<Uuid>,
     position: Position,
     services: Vec<(ServiceId, ServiceRoutes)>,
     cut: Vec<(ServiceId, ReleaseNumber, BTreeSet<Hostname>)>,
@@ -42,14 +44,13 @@ struct Content {
 #[derive(Clone, Debug)]
 pub struct RouteFile {
     path: PathBuf,
-    installation: Uuid,
 }
 
 impl RouteFile {
-    /// A file of an installation; it need not be there yet.
+    /// A file; it need not be there yet.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>, installation: Uuid) -> Self {
-        Self { path: path.into(), installation }
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
     }
 
     /// What the file says. Nothing, when there is none that can be used.
@@ -57,7 +58,7 @@ impl RouteFile {
     pub fn read(&self) -> Option<Known> {
         let text = std::fs::read(&self.path).ok()?;
         let content: Content = serde_json::from_slice(&text).ok()?;
-        (content.format == FORMAT && content.installation == self.installation).then(|| Known {
+        (content.format == FORMAT).then(|| Known {
             services: content.services.into_iter().collect(),
             cut: content
                 .cut
@@ -65,6 +66,7 @@ impl RouteFile {
                 .map(|(service, release, names)| ((service, release), names))
                 .collect(),
             position: content.position,
+            installation: content.installation,
         })
     }
 
@@ -75,7 +77,7 @@ impl RouteFile {
     pub fn write(&self, known: &Known) -> io::Result<()> {
         let content = Content {
             format: FORMAT,
-            installation: self.installation,
+            installation: known.installation,
             position: known.position,
             services: known.services.iter().map(|(id, routes)| (*id, routes.clone())).collect(),
             cut: known.cut.iter().map(|((id, release), names)| (*id, *release, names.clone())).collect(),
@@ -101,19 +103,19 @@ mod tests {
             services: [(service, ServiceRoutes { hostnames: hostnames.clone(), live })].into(),
             cut: [((service, ReleaseNumber(4)), hostnames)].into(),
             position: Position(9),
+            installation: Some(Uuid::from_u128(1)),
         }
     }
 
     #[test]
-    fn what_was_written_is_read_by_the_same_installation_only() {
+    fn what_was_written_is_read_and_what_is_broken_is_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("routes.json");
-        let (ours, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(RouteFile::new(&path, ours).read(), None);
-        RouteFile::new(&path, ours).write(&known()).unwrap();
-        assert_eq!(RouteFile::new(&path, ours).read(), Some(known()));
-        assert_eq!(RouteFile::new(&path, other).read(), None);
+        let file = RouteFile::new(&path);
+        assert_eq!(file.read(), None);
+        file.write(&known()).unwrap();
+        assert_eq!(file.read(), Some(known()));
         std::fs::write(&path, "{").unwrap();
-        assert_eq!(RouteFile::new(&path, ours).read(), None);
+        assert_eq!(file.read(), None);
     }
 }

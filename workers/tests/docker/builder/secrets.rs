@@ -61,8 +61,10 @@ async fn variables_of_a_plan_are_in_no_layer_and_no_history() {
 #[tokio::test]
 async fn what_one_got_with_its_secret_is_given_to_nobody_else() {
     let file = format!("{FROM}\nRUN --mount=type=secret,id=TOKEN md5sum < /run/secrets/TOKEN > /sum\n");
-    let tree =
-        [("Dockerfile", file.as_str()), ("switchback.toml", "[build]\ndockerfile = \"Dockerfile\"\nsecrets = [\"TOKEN\"]\n")];
+    let tree = [
+        ("Dockerfile", file.as_str()),
+        ("switchback.toml", "[build]\ndockerfile = \"Dockerfile\"\nsecrets = [\"TOKEN\"]\n"),
+    ];
     let mut workshop = Workshop::new(&tree).variables(&[("TOKEN", "the first's")]);
     workshop.built().await;
     let first = workshop.files().await["/sum"].clone();

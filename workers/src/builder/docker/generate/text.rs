@@ -133,7 +133,9 @@ impl Writer {
             line.push_str(" --mount=type=cache,id=build,target=/cache,sharing=locked,uid=10001,gid=10001");
         }
         let secret = |id: &str, target: String| {
-            format!(" --mount=type=secret,id={id},target={target},uid=10001,gid=10001,mode=0400,required=true")
+            format!(
+                " --mount=type=secret,id={id},target={target},uid=10001,gid=10001,mode=0400,required=true"
+            )
         };
         for (id, name) in &run.variables {
             line.push_str(&secret(id, format!("/run/variables/{name}")));
