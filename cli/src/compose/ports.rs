@@ -125,7 +125,7 @@ impl Uploads for ReceivedUploads {
             UploadError::NotAnArchive | UploadError::Interrupted(_) => {
                 ApiError::upload_invalid(refused.to_string())
             }
-            UploadError::DiskFull(_) => ApiError::disk_full(refused.to_string()),
+            UploadError::DiskFull(_) | UploadError::Full => ApiError::disk_full(refused.to_string()),
             UploadError::Store(_) => {
                 let source: &(dyn std::error::Error + 'static) = &refused;
                 error!(error = source, "an upload could not be kept");
