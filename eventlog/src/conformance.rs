@@ -3,6 +3,8 @@
 //! A case is a function over a fixture; the macros [`log_suite!`](crate::log_suite) and its sisters make a
 //! test of each, with the case's name, in whichever module they stand.
 
+pub mod blobs;
+pub mod calls;
 pub mod entries;
 mod examples;
 pub mod log;

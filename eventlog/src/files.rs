@@ -1,10 +1,11 @@
 //! The log store in files: one directory for each log, in it segments of one JSON object a line. And the
-//! entries in files, for a process that shares them with nobody.
+//! entries and blobs in files, for a process that shares them with nobody.
 //!
 //! Lines survive a kill of the process; they are not forced to the disk, so a power cut may take the last
 //! seconds. A line that was half written is taken off when the log is opened again. The log of events needs
 //! none of this.
 
+mod blobs;
 mod entries;
 mod log;
 mod segment;
@@ -25,6 +26,7 @@ use crate::lines::{self, Pieces};
 use crate::lock::FileLock;
 use crate::logs::{Limits, Line, LogName, LogStore, MAX_LINES, NewLine};
 
+pub use blobs::FileBlobs;
 pub use entries::FileEntries;
 
 /// How many logs are kept open when nobody follows them.

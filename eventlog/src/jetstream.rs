@@ -1,5 +1,6 @@
 //! The adapters on NATS `JetStream`: the event log in the stream `SB_EVENTS`, the work queue in `SB_WORK` and
-//! `SB_QUEUE`, entries in the key-value bucket `SB_SHARED`, the log store in `SB_LOGS`.
+//! `SB_QUEUE`, entries in the key-value bucket `SB_SHARED`, the log store in `SB_LOGS`, blobs in the
+//! object store `SB_UPLOADS`. Calls are messages of core NATS.
 //!
 //! One commit is one message. What NATS leaves to its users is done here: an answer that did not come is
 //! asked for until it is known (`append`), replicas that lag are recognised (`read`), consumers that die are
@@ -8,6 +9,8 @@
 
 mod append;
 mod batch;
+mod blobs;
+mod calls;
 mod connection;
 mod durable;
 mod entries;
@@ -27,9 +30,11 @@ use std::time::Duration;
 
 use crate::error::BoxError;
 
+pub use blobs::JetStreamBlobs;
+pub use calls::NatsCalls;
 pub use entries::JetStreamEntries;
 pub use log::JetStreamLog;
-pub use logs::{JetStreamLogs, Retention};
+pub use logs::JetStreamLogs;
 pub use queue::JetStreamQueue;
 
 /// How to reach NATS, and what it is trusted with.
@@ -67,6 +72,34 @@ impl Settings {
             ride_out: Duration::from_secs(15),
         }
     }
+}
+
+/// How much is kept of what may fall away. May be set anew at each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// What is so old falls away.
+    pub age: Duration,
+    /// With so many bytes, a store is full: the oldest of all lines fall away, uploads are refused. The server
+    /// reserves those for lines.
+    pub bytes: u64,
+}
+
+impl Retention {
+    /// For lines: 30 days, 4 GB.
+    pub const LOGS: Self = Self { age: Duration::from_hours(30 * 24), bytes: 4_000_000_000 };
+    /// For uploads: 90 days, 50 GB.
+    pub const UPLOADS: Self = Self { age: Duration::from_hours(90 * 24), bytes: 50_000_000_000 };
+}
+
+/// Looks at a server without changing anything: whether it may be used, and what it is.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn look(settings: &Settings) -> Result<String, ConnectError> {
+    let connection = durable::connect(settings).await?;
+    let server = connection.client.server_info();
+    let cluster = server.cluster.map(|name| format!(", in the cluster {name}")).unwrap_or_default();
+    Ok(format!("NATS {}{cluster}; what it acknowledges survives a power cut", server.version))
 }
 
 impl fmt::Debug for Settings {
@@ -153,6 +186,17 @@ pub enum ConnectError {
         found: String,
         /// What it has to be.
         wanted: String,
+    },
+    /// The server has not the room that a stream is to have.
+    #[error(
+        "NATS has no room for stream {stream}: it reserves {bytes} bytes for it; raise its `max_file_store`, or \
+         lower how much is kept"
+    )]
+    NoRoom {
+        /// The stream.
+        stream: String,
+        /// What it is to have.
+        bytes: i64,
     },
     /// A stream cannot be looked at or made.
     #[error("make sure of stream {stream}")]

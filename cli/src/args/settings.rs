@@ -119,6 +119,27 @@ pub(crate) struct Log {
     /// Who signed the certificate of NATS: a file of certificates [default: who this machine trusts]
     #[arg(long, value_name = "FILE", env = "SWITCHBACK_LOG_CA", hide_env_values = true)]
     pub(crate) log_ca: Option<PathBuf>,
+    /// How long NATS keeps what builds and applications print
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = humantime::parse_duration, env = "SWITCHBACK_LINES_AGE", hide_env_values = true)]
+    pub(crate) lines_age: Duration,
+    /// How much of what builds and applications print NATS keeps, in bytes; the oldest falls away
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 4_000_000_000,
+        env = "SWITCHBACK_LINES_BYTES",
+        hide_env_values = true
+    )]
+    pub(crate) lines_bytes: u64,
+    /// How much of uploaded sources NATS keeps, in bytes; more is refused
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 20_000_000_000,
+        env = "SWITCHBACK_UPLOADS_BYTES",
+        hide_env_values = true
+    )]
+    pub(crate) uploads_bytes: u64,
     /// Accept a NATS server that answers before its disk has the data: a power cut may then lose commands
     /// that were acknowledged
     #[arg(long, env = "SWITCHBACK_ACCEPT_LAX_LOG", hide_env_values = true)]

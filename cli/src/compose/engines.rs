@@ -5,20 +5,31 @@ use std::sync::Arc;
 use eventlog::calls::SharedCalls;
 use eventlog::entries::SharedEntries;
 use eventlog::files::{FileEntries, FileLogs};
-use eventlog::jetstream::{self, ConnectError, JetStreamEntries, JetStreamLog, JetStreamQueue};
+use eventlog::installation;
+use eventlog::jetstream::{
+    self, ConnectError, JetStreamBlobs, JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue,
+    NatsCalls, Retention,
+};
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
+use eventlog::memory::MemoryCalls;
 use eventlog::queue::SharedQueue;
 use eventlog::sqlite::{SqliteLog, SqliteQueue};
 use futures::FutureExt;
 use gateway::engine::{Engine, Probe};
 use projections::store::{Options, ReadStore};
 use url::Url;
+use uuid::Uuid;
+use workers::disk::Reserve;
 use workers::measure::measured;
+use workers::source::archive::UploadStore;
 
 use super::{ComposeError, shown};
 use crate::args::Settings;
 use crate::home::Home;
+
+/// How large an upload may be.
+const UPLOAD_MAX: u64 = 500 << 20;
 
 /// What the platform stands on. Clones are the same engines.
 #[derive(Clone)]
@@ -31,6 +42,8 @@ pub(crate) struct Engines {
     pub(crate) logs: SharedLogs,
     /// What processes share besides.
     pub(crate) entries: SharedEntries,
+    /// Where uploads are kept.
+    pub(crate) uploads: UploadStore,
     /// Asks other processes.
     pub(crate) calls: SharedCalls,
     /// The read models.
@@ -65,6 +78,7 @@ async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeEr
         log: measured(log),
         queue,
         logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        uploads: UploadStore::new(home.path(), UPLOAD_MAX, Reserve::default()),
         entries: Arc::new(FileEntries::open(&home.join("entries"))?),
         calls: Arc::new(MemoryCalls::default()),
         reads: reads(settings, home).await?,
@@ -81,11 +95,15 @@ async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engin
     let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
     let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
-    let logs = JetStreamLogs::connect(&nats, Limits::default()).await.map_err(refused)?;
+    let lines = Retention { age: settings.log.lines_age, bytes: settings.log.lines_bytes };
+    let uploads = Retention { bytes: settings.log.uploads_bytes, ..Retention::UPLOADS };
+    let blobs = JetStreamBlobs::connect(&nats, uploads).await.map_err(refused)?;
+    let logs = JetStreamLogs::connect(&nats, Limits::default(), lines).await.map_err(refused)?;
     Ok(Engines {
         log: measured(Arc::new(log)),
         queue: Arc::new(queue),
-        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        logs: Arc::new(logs),
+        uploads: UploadStore::shared(Arc::new(blobs), UPLOAD_MAX),
         entries: Arc::new(entries),
         calls: Arc::new(calls),
         has_reads: settings.read.read.is_some(),

@@ -32,8 +32,6 @@ use super::{ComposeError, Engines, shown};
 use crate::args::Settings as Chosen;
 use crate::home::Home;
 
-/// How large an upload may be.
-const UPLOAD_MAX: u64 = 500 << 20;
 /// What an upload may hold, unpacked.
 const UNPACKED_MAX: Usage = Usage { bytes: 2 << 30, entries: 100_000 };
 /// Where programs are looked for when the platform's own environment does not say.
@@ -57,7 +55,7 @@ pub(crate) async fn ports(
     engines: &Engines,
     installation: Uuid,
 ) -> Result<Ports, ComposeError> {
-    let (args, _) = (&chosen.work, (engines, installation));
+    let (args, _) = (&chosen.work, installation);
     let known = "leave it out: on this build everything is done by processes on this machine";
     for (flag, url) in
         [("--builder", &args.builder), ("--registry", &args.registry), ("--runtime", &args.runtime)]
@@ -71,7 +69,7 @@ pub(crate) async fn ports(
     let supervisor = Supervisor::new("/proc/self/exe", &home.id().to_string());
     let data = home.path();
     let reserve = Reserve::default();
-    let uploads = UploadStore::new(data, UPLOAD_MAX, reserve);
+    let uploads = engines.uploads.clone();
     let mut git = GitSettings::new(data, &environment);
     git.allow_file = chosen.listen.ip().is_loopback();
     let source = Sources::new(
@@ -144,7 +142,7 @@ impl Uploads for ReceivedUploads {
             UploadError::NotAnArchive | UploadError::Interrupted(_) => {
                 ApiError::upload_invalid(refused.to_string())
             }
-            UploadError::DiskFull(_) => ApiError::disk_full(refused.to_string()),
+            UploadError::DiskFull(_) | UploadError::Full => ApiError::disk_full(refused.to_string()),
             UploadError::Store(_) => {
                 let source: &(dyn std::error::Error + 'static) = &refused;
                 error!(error = source, "an upload could not be kept");

@@ -15,7 +15,6 @@ mod trim;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
@@ -25,26 +24,11 @@ use crate::error::{BoxError, StoreError};
 use crate::jetstream::connection::Connection;
 use crate::jetstream::logs::append::Append;
 use crate::jetstream::logs::end::End;
-use crate::jetstream::{ConnectError, JetStreamEntries, Settings, durable, streams};
+use crate::jetstream::{ConnectError, JetStreamEntries, Retention, Settings, durable, streams};
 use crate::logs::{Limits, Line, LogName, LogStore, NewLine};
 
 /// How many logs' ends are remembered when nobody appends to them.
 const OPEN_MAX: usize = 1024;
-
-/// How long lines are kept on the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// A line falls away when it is so old.
-    pub age: Duration,
-    /// When all logs together have so many bytes, the oldest lines of all fall away.
-    pub bytes: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { age: Duration::from_hours(30 * 24), bytes: 10_000_000_000 }
-    }
-}
 
 /// The log store on `JetStream`. Clones are the same store.
 #[derive(Clone)]

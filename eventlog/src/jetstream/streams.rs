@@ -1,7 +1,7 @@
 //! The streams: how they have to be configured, made when they are not there, and refused when they are
 //! otherwise.
 
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType, Stream,
 };
@@ -89,6 +89,20 @@ pub(super) fn logs(connection: &Connection, retention: &Retention) -> Config {
     }
 }
 
+/// The stream of uploads, as NATS's own object stores have it.
+pub(super) fn uploads(connection: &Connection, retention: &Retention) -> Config {
+    let bucket = connection.stream("UPLOADS");
+    Config {
+        name: format!("OBJ_{bucket}"),
+        subjects: vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")],
+        description: Some("Switchback: uploads".to_owned()),
+        max_age: retention.age,
+        duplicate_window: DUPLICATE_WINDOW.min(retention.age),
+        allow_rollup: true,
+        ..kept(connection)
+    }
+}
+
 /// What all of them have in common: on disk, without a limit of number or age.
 fn kept(connection: &Connection) -> Config {
     Config {
@@ -133,12 +147,18 @@ async fn ensure_with(
 ) -> Result<(Stream<()>, Info), ConnectError> {
     let name = wanted.name.clone();
     let failed = |source| ConnectError::Stream { stream: name.clone(), source };
+    let refused = |err: CreateStreamError| {
+        if is_no_room(&err.kind()) {
+            return ConnectError::NoRoom { stream: name.clone(), bytes: wanted.max_bytes };
+        }
+        failed(err.into())
+    };
     let mut info = match connection.context.get_stream(&name).await {
         Ok(stream) => stream.cached_info().clone(),
         Err(err) if is_not_there(&err) => {
             // Whoever makes it at the same time makes the same one.
             let made = connection.context.create_stream(wanted.clone()).await;
-            made.map_err(|source| failed(source.into()))?.cached_info().clone()
+            made.map_err(refused)?.cached_info().clone()
         }
         Err(source) => return Err(failed(source.into())),
     };
@@ -147,13 +167,20 @@ async fn ensure_with(
     adopt(&mut adopted, &wanted);
     if adopted != info.config && difference(&adopted, &wanted).is_none() {
         info!("stream {name} is changed to what the settings say");
-        info = connection.context.update_stream(adopted).await.map_err(|source| failed(source.into()))?;
+        let updated = connection.context.update_stream(adopted).await;
+        info = updated.map_err(|err| failed(err.into()))?;
     }
     if let Some((field, found, wanted)) = difference(&info.config, &wanted) {
         return Err(ConnectError::Drifted { stream: name, field, found, wanted });
     }
     let stream = connection.context.get_stream_no_info(&name).await;
     Ok((stream.map_err(|source| failed(source.into()))?, info))
+}
+
+/// Whether the server has not the room that a stream is to have.
+fn is_no_room(kind: &CreateStreamErrorKind) -> bool {
+    const CODES: [ErrorCode; 2] = [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::INSUFFICIENT_RESOURCES];
+    matches!(kind, CreateStreamErrorKind::JetStream(err) if CODES.contains(&err.error_code()))
 }
 
 fn is_not_there(err: &GetStreamError) -> bool {

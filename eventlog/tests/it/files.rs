@@ -1,16 +1,18 @@
-//! The log store and the entries in files.
+//! The log store, the entries and the blobs in files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::digest::Digest;
 use domain::id::{DeploymentId, ServiceId};
+use eventlog::blobs::SharedBlobs;
 use eventlog::conformance;
 use eventlog::conformance::logs::LIMITS;
 use eventlog::entries::{EntryStore as _, SharedEntries};
 use eventlog::error::{OpenError, StoreError};
-use eventlog::files::{FileEntries, FileLogs};
+use eventlog::files::{FileBlobs, FileEntries, FileLogs};
 use eventlog::leadership;
 use eventlog::logs::{Channel, Limits, LogName, LogStore as _, NewLine, SharedLogs};
 use tempfile::TempDir;
@@ -66,6 +68,45 @@ impl conformance::entries::Fixture for Entries {
         self.entries = None;
         self.entries = Some(FileEntries::open(self.dir.path()).unwrap());
     }
+}
+
+struct Blobs {
+    dir: TempDir,
+    blobs: FileBlobs,
+}
+
+impl Blobs {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = FileBlobs::new(&dir.path().join("uploads"), ".tar.gz", None);
+        Self { dir, blobs }
+    }
+}
+
+#[async_trait]
+impl conformance::blobs::Fixture for Blobs {
+    fn blobs(&self) -> SharedBlobs {
+        Arc::new(self.blobs.clone())
+    }
+
+    async fn reopen(&mut self) {
+        self.blobs = FileBlobs::new(&self.dir.path().join("uploads"), ".tar.gz", None);
+    }
+
+    async fn kept(&self) -> usize {
+        std::fs::read_dir(self.dir.path().join("uploads")).map_or(0, |files| files.count())
+    }
+
+    async fn damage(&self, digest: &Digest) {
+        let path = self.blobs.path(digest);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[7] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+mod blobs {
+    eventlog::blobs_suite!(super::Blobs::new());
 }
 
 mod entries {

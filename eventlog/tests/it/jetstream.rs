@@ -1,5 +1,6 @@
 //! The adapters on JetStream, with one server and with three.
 
+mod blobs;
 mod connect;
 mod disaster;
 mod logs;
@@ -9,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::stream::Position;
+use eventlog::calls::SharedCalls;
 use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
 use eventlog::conformance::logs::LIMITS;
 use eventlog::entries::SharedEntries;
 use eventlog::jetstream::{
-    JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue, Retention, Settings,
+    JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue, NatsCalls, Retention, Settings,
 };
 use eventlog::log::SharedLog;
 use eventlog::logs::SharedLogs;
@@ -134,7 +136,7 @@ struct Logs {
 }
 
 async fn two_stores(settings: &Settings) -> [JetStreamLogs; 2] {
-    let connect = async || JetStreamLogs::connect(settings, LIMITS, Retention::default()).await.unwrap();
+    let connect = async || JetStreamLogs::connect(settings, LIMITS, Retention::LOGS).await.unwrap();
     [connect().await, connect().await]
 }
 
@@ -156,7 +158,25 @@ impl conformance::logs::Fixture for Logs {
     }
 }
 
+/// Each a process of its own. Calls leave nothing behind.
+struct Calls(Settings);
+
+#[async_trait]
+impl conformance::calls::Fixture for Calls {
+    async fn calls(&self) -> SharedCalls {
+        Arc::new(NatsCalls::connect(&self.0).await.unwrap())
+    }
+}
+
 mod one {
+    mod calls {
+        eventlog::calls_suite!(crate::jetstream::Calls(crate::jetstream::one_server()));
+    }
+
+    mod blobs {
+        eventlog::blobs_suite!(crate::jetstream::blobs::Blobs::new(crate::jetstream::one_server()).await);
+    }
+
     mod logs {
         eventlog::logs_suite!(crate::jetstream::Logs::new(crate::jetstream::one_server()).await);
     }
@@ -175,6 +195,14 @@ mod one {
 }
 
 mod three {
+    mod calls {
+        eventlog::calls_suite!(crate::jetstream::Calls(crate::jetstream::three_servers()));
+    }
+
+    mod blobs {
+        eventlog::blobs_suite!(crate::jetstream::blobs::Blobs::new(crate::jetstream::three_servers()).await);
+    }
+
     mod logs {
         eventlog::logs_suite!(crate::jetstream::Logs::new(crate::jetstream::three_servers()).await);
     }

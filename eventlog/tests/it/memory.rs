@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::stream::Position;
+use eventlog::calls::SharedCalls;
 use eventlog::conformance;
 use eventlog::conformance::log::Fixture;
 use eventlog::conformance::logs::LIMITS;
@@ -12,7 +13,7 @@ use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::SharedLog;
 use eventlog::logs::SharedLogs;
 use eventlog::measured::MeasuredLog;
-use eventlog::memory::{MemoryEntries, MemoryLog, MemoryLogs, MemoryQueue};
+use eventlog::memory::{MemoryCalls, MemoryEntries, MemoryLog, MemoryLogs, MemoryQueue};
 use eventlog::queue::SharedQueue;
 
 struct Memory(MemoryLog);
@@ -77,6 +78,19 @@ impl conformance::entries::Fixture for Entries {
     }
 
     async fn reopen(&mut self) {}
+}
+
+struct Calls(MemoryCalls);
+
+#[async_trait]
+impl conformance::calls::Fixture for Calls {
+    async fn calls(&self) -> SharedCalls {
+        Arc::new(self.0.clone())
+    }
+}
+
+mod calls {
+    eventlog::calls_suite!(super::Calls(super::MemoryCalls::new()));
 }
 
 mod entries {

@@ -1,10 +1,11 @@
 //! Files that were uploaded: an archive (`.tar.gz`) under its digest, unpacked so that nothing in it reaches
 //! outside.
 
+mod reader;
 mod store;
 mod unpack;
 
-use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::output::Output;
 use crate::source::SourceError;
+use crate::source::archive::reader::ContentReader;
 use crate::source::archive::unpack::{UnpackError, Unpacked, unpack};
 use crate::source::workspace::Workspace;
 
@@ -82,34 +84,54 @@ impl ArchiveSource {
         cancel: &CancellationToken,
     ) -> Result<(), SourceError> {
         self.reserve.check(into).map_err(|full| error("disk_full", full.to_string(), None))?;
-        let file = File::open(self.store.path(digest)).map_err(|source| {
+        let content = self.store.open(digest).await.map_err(unreadable)?.ok_or_else(|| {
             let message =
-                format!("the upload {} is not on this server; upload the files again", digest.short());
-            error("upload_not_found", message, Some(Box::new(source)))
+                format!("the upload {} is not here any more; upload the files again", digest.short());
+            error("upload_not_found", message, None)
         })?;
+        let (reader, failure, bring) = ContentReader::new(content);
         let stop = Arc::new(AtomicBool::new(false));
         let (digest, into, files, stopped) = (digest.clone(), into.to_owned(), self.files, stop.clone());
-        let unpacking = tokio::task::spawn_blocking(move || unpack(file, &digest, &into, files, &stopped));
-        let watching = async {
-            cancel.cancelled().await;
-            stop.store(true, Ordering::Relaxed);
+        let unpacking = tokio::task::spawn_blocking(move || unpack(reader, &digest, &into, files, &stopped));
+        let bringing = async {
+            let all = async {
+                bring.await;
+                std::future::pending::<()>().await;
+            };
+            // Whoever unpacks notices that it is cancelled, or that no more bytes come.
+            tokio::select! {
+                () = all => {}
+                () = cancel.cancelled() => stop.store(true, Ordering::Relaxed),
+            }
             std::future::pending::<()>().await;
         };
         let unpacked = tokio::select! {
             unpacked = unpacking => unpacked,
-            () = watching => return Err(error("source_failed", "the fetch was cancelled", None)),
+            () = bringing => return Err(error("source_failed", "the fetch was cancelled", None)),
         };
         match unpacked {
             Ok(Ok(unpacked)) => {
                 say(output, &unpacked).await;
                 Ok(())
             }
+            Ok(Err(UnpackError::Read(unread))) => Err(match failure.take() {
+                Some(changed) if changed.kind() == ErrorKind::InvalidData => {
+                    of_unpacking(UnpackError::Digest)
+                }
+                Some(source) => unreadable(source),
+                None => of_unpacking(UnpackError::Read(unread)),
+            }),
             Ok(Err(failure)) => Err(of_unpacking(failure)),
             Err(panicked) => {
                 Err(error("source_failed", "the upload could not be unpacked", Some(Box::new(panicked))))
             }
         }
     }
+}
+
+/// The store failed; it may not the next time.
+fn unreadable(source: impl Into<BoxError>) -> SourceError {
+    error("source_failed", "the upload cannot be read at the moment", Some(source.into()))
 }
 
 async fn say(output: &Output, unpacked: &Unpacked) {

@@ -5,6 +5,7 @@ mod hostile;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use domain::deployment::step::Step;
@@ -43,6 +44,11 @@ impl Unpacker {
         let git = GitSource::new(git, platform.supervisor.clone());
         let sources = Sources::new(git, ArchiveSource::new(store.clone(), files, NONE));
         Self { platform, store, sources }
+    }
+
+    /// Where an upload is.
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.platform.data.path().join("uploads").join(format!("{}.tar.gz", digest.hex()))
     }
 
     async fn receive(&self, bytes: &[u8]) -> Result<Digest, UploadError> {
@@ -90,7 +96,7 @@ async fn an_upload_is_kept_under_its_digest_and_unpacked() {
     let unpacker = Unpacker::new();
     let digest = unpacker.receive(&bytes).await.expect("received");
     assert_eq!(unpacker.receive(&bytes).await.expect("the same"), digest);
-    assert_eq!(fs::read(unpacker.store.path(&digest)).expect("kept"), bytes);
+    assert_eq!(fs::read(unpacker.path(&digest)).expect("kept"), bytes);
     assert_eq!(fs::read_dir(unpacker.platform.data.path().join("uploads")).expect("there").count(), 1);
     let files = unpacker.fetch(&digest, 1).await.expect("unpacked");
     assert_eq!(files, ["a/b=1", &format!("{long}=2"), "link->a/b", "run.sh=#!/bin/sh"]);
@@ -146,7 +152,7 @@ async fn an_upload_that_is_gone_or_changed_is_named() {
     let error = unpacker.fetch(&absent, 1).await.expect_err("gone");
     assert_eq!((error.code, error.permanent), ("upload_not_found", true));
     let digest = unpacker.receive(&archive(&[("a", "1")])).await.expect("received");
-    fs::write(unpacker.store.path(&digest), archive(&[("a", "2")])).expect("changed");
+    fs::write(unpacker.path(&digest), archive(&[("a", "2")])).expect("changed");
     let error = unpacker.fetch(&digest, 2).await.expect_err("changed");
     assert_eq!(error.code, "upload_invalid");
     assert!(error.message.contains("not what it was"), "{error}");

@@ -39,7 +39,7 @@ async fn until_empty(logs: &JetStreamLogs, log: LogName) {
 async fn the_numbers_of_an_application_go_on_when_all_of_its_lines_are_too_old() {
     let settings = one_server();
     let _cleanup = Cleanup(settings.clone());
-    let short = Retention { age: Duration::from_secs(1), ..Retention::default() };
+    let short = Retention { age: Duration::from_secs(1), ..Retention::LOGS };
     let (logs, other) = (connect(&settings, short).await, connect(&settings, short).await);
     let log = application();
     logs.append(log, (0..10).map(|number| line(number.to_string())).collect()).await.unwrap();
@@ -57,7 +57,7 @@ async fn the_numbers_of_an_application_go_on_when_all_of_its_lines_are_too_old()
 async fn the_oldest_lines_of_all_fall_away_when_there_are_too_many_bytes() {
     let settings = one_server();
     let _cleanup = Cleanup(settings.clone());
-    let small = Retention { bytes: 100_000, ..Retention::default() };
+    let small = Retention { bytes: 100_000, ..Retention::LOGS };
     let logs = connect(&settings, small).await;
     let (old, new) = (application(), application());
     logs.append(old, vec![line("x".repeat(10_000))]).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_line_is_found_by_its_number_among_many_messages() {
     const PIECES: u64 = 150;
     let settings = one_server();
     let _cleanup = Cleanup(settings.clone());
-    let logs = connect(&settings, Retention::default()).await;
+    let logs = connect(&settings, Retention::LOGS).await;
     let (log, beside) = (LogName::Build(DeploymentId(Uuid::now_v7())), application());
     for piece in 0..PIECES {
         let numbers = piece * 20 + 1..=piece * 20 + 20;
@@ -85,7 +85,7 @@ async fn a_line_is_found_by_its_number_among_many_messages() {
         }
     }
     let last = PIECES * 20;
-    let reopened = connect(&settings, Retention::default()).await;
+    let reopened = connect(&settings, Retention::LOGS).await;
     for after in [0, 1, 19, 20, 21, 499, 500, 501, 1234, 2111, 2500, last - 41, last - 20, last - 1, last] {
         for limit in [1, 30, 700] {
             let found = reopened.read(log, after, limit).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_line_is_found_by_its_number_among_many_messages() {
 async fn more_lines_than_a_message_takes_are_kept_whole_and_in_order() {
     let settings = one_server();
     let _cleanup = Cleanup(settings.clone());
-    let logs = connect(&settings, Retention::default()).await;
+    let logs = connect(&settings, Retention::LOGS).await;
     let log = LogName::Build(DeploymentId(Uuid::now_v7()));
     // As JSON, each of these characters takes six bytes.
     let lines: Vec<NewLine> =
@@ -125,7 +125,7 @@ async fn more_lines_than_a_message_takes_are_kept_whole_and_in_order() {
 async fn how_much_is_kept_is_set_anew_at_a_start_and_everything_else_is_refused() {
     let settings = one_server();
     let _cleanup = Cleanup(settings.clone());
-    connect(&settings, Retention::default()).await;
+    connect(&settings, Retention::LOGS).await;
     let other = Retention { age: Duration::from_secs(7200), bytes: 5_000_000 };
     connect(&settings, other).await;
     let context = nats::context(&settings).await;
@@ -139,4 +139,15 @@ async fn how_much_is_kept_is_set_anew_at_a_start_and_everything_else_is_refused(
         matches!(refused, ConnectError::Drifted { field: "max_messages_per_subject", .. }),
         "{refused:?}"
     );
+}
+
+/// The server reserves what a stream may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_server_has_is_refused_and_says_what_to_do() {
+    let settings = one_server();
+    let _cleanup = Cleanup(settings.clone());
+    let large = Retention { bytes: 1 << 60, ..Retention::LOGS };
+    let refused = JetStreamLogs::connect(&settings, Limits::default(), large).await.err().unwrap();
+    assert!(matches!(refused, ConnectError::NoRoom { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("max_file_store"), "{refused}");
 }

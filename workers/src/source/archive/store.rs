@@ -1,31 +1,32 @@
-//! Where uploads are: one file each, named by the digest of its bytes.
+//! Where uploads are: archives, in a store of blobs, each under the digest of its bytes.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::digest::Digest;
-use eventlog::error::BoxError;
-use futures::{Stream, StreamExt};
-use sha2::{Digest as _, Sha256};
+use eventlog::blobs::{BlobError, Content, SharedBlobs};
+use eventlog::error::{BoxError, StoreError};
+use eventlog::files::FileBlobs;
+use futures::Stream;
+use futures::stream::{self, StreamExt};
 
-use crate::disk::{self, DiskFull, Reserve, Size};
+use crate::disk::{DiskFull, Reserve, Size};
 
 /// What a gzip file begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// What the name of an upload begins with that is not whole yet.
-const PART: &str = ".part-";
-/// An upload that nobody has written to for so long is broken off.
-const BROKEN_AFTER: Duration = Duration::from_hours(1);
+/// What the name of an upload's file ends with.
+const SUFFIX: &str = ".tar.gz";
 
 /// Keeps uploads.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UploadStore {
-    directory: PathBuf,
+    blobs: SharedBlobs,
     bytes_max: u64,
-    reserve: Reserve,
+    /// The disk that they are on, when it is one of ours, and what is kept free on it.
+    disk: Option<(PathBuf, Reserve)>,
 }
 
 /// An upload that was not kept; nothing of it is.
@@ -44,12 +45,15 @@ pub enum UploadError {
     /// No room.
     #[error(transparent)]
     DiskFull(#[from] DiskFull),
+    /// No room in a store that is on no disk of ours.
+    #[error("there is no room for uploads; have an operator make some")]
+    Full,
     /// The sender went away.
     #[error("the upload broke off")]
     Interrupted(#[source] BoxError),
     /// The store failed.
     #[error("keep the upload")]
-    Store(#[source] io::Error),
+    Store(#[source] BoxError),
 }
 
 impl UploadError {
@@ -59,10 +63,16 @@ impl UploadError {
         match self {
             Self::TooLarge(_) => "upload_too_large",
             Self::NotAnArchive => "upload_invalid",
-            Self::DiskFull(_) => "disk_full",
+            Self::DiskFull(_) | Self::Full => "disk_full",
             Self::Interrupted(_) => "upload_interrupted",
             Self::Store(_) => "upload_failed",
         }
+    }
+}
+
+impl fmt::Debug for UploadStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadStore").field("bytes_max", &self.bytes_max).field("disk", &self.disk).finish()
     }
 }
 
@@ -70,67 +80,55 @@ impl UploadStore {
     /// In `<data>/uploads`, each with `bytes_max` bytes at most.
     #[must_use]
     pub fn new(data: &Path, bytes_max: u64, reserve: Reserve) -> Self {
-        let store = Self { directory: data.join("uploads"), bytes_max, reserve };
-        store.forget_broken();
-        store
+        let directory = data.join("uploads");
+        let blobs = Arc::new(FileBlobs::new(&directory, SUFFIX, None));
+        Self { blobs, bytes_max, disk: Some((directory, reserve)) }
     }
 
-    /// Removes what uploads left that a kill broke off.
-    fn forget_broken(&self) {
-        let is_old = |path: &Path| {
-            let age = std::fs::metadata(path).and_then(|file| file.modified()).map(|at| at.elapsed());
-            matches!(age, Ok(Ok(age)) if age > BROKEN_AFTER)
-        };
-        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().filter_map(Result::ok) {
-            if entry.file_name().to_string_lossy().starts_with(PART) && is_old(&entry.path()) {
-                // One that stays is tried again at the next start.
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+    /// In a store that several processes share.
+    #[must_use]
+    pub const fn shared(blobs: SharedBlobs, bytes_max: u64) -> Self {
+        Self { blobs, bytes_max, disk: None }
     }
 
-    /// Takes an upload in, and answers with its digest when it is safe on the disk. The same bytes are kept
-    /// once.
+    /// Takes an upload in, and answers with its digest when it is safe. The same bytes are kept once.
     ///
     /// # Errors
     /// [`UploadError`].
     pub async fn receive<E: Into<BoxError>>(
         &self,
-        mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        mut stream: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     ) -> Result<Digest, UploadError> {
-        self.reserve.check(&self.directory)?;
-        std::fs::create_dir_all(&self.directory).map_err(UploadError::Store)?;
-        let mut file =
-            tempfile::Builder::new().prefix(PART).tempfile_in(&self.directory).map_err(UploadError::Store)?;
-        let (mut hash, mut length, mut begin) = (Sha256::new(), 0_u64, Vec::with_capacity(GZIP.len()));
-        while let Some(chunk) = stream.next().await {
+        if let Some((directory, reserve)) = &self.disk {
+            reserve.check(directory)?;
+        }
+        // As much as tells what it is.
+        let (mut begin, mut first) = (Vec::<u8>::new(), Vec::new());
+        while begin.len() < GZIP.len()
+            && let Some(chunk) = stream.next().await
+        {
             let chunk = chunk.map_err(|error| UploadError::Interrupted(error.into()))?;
-            length += chunk.len() as u64;
-            if length > self.bytes_max {
-                return Err(UploadError::TooLarge(self.bytes_max));
-            }
             begin.extend(chunk.iter().take(GZIP.len() - begin.len()));
-            if !GZIP.starts_with(&begin) {
-                return Err(UploadError::NotAnArchive);
-            }
-            hash.update(&chunk);
-            file.write_all(&chunk).map_err(UploadError::Store)?;
+            first.push(Ok(chunk));
         }
         if begin != GZIP {
             return Err(UploadError::NotAnArchive);
         }
-        let digest = Digest::from_sha256(hash.finalize().into());
-        let path = self.path(&digest);
-        tokio::task::spawn_blocking(move || disk::persist(file, &path))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(UploadError::Store)?;
-        Ok(digest)
+        let rest = stream.map(|chunk| chunk.map_err(|error| io::Error::other(error.into())));
+        let content = stream::iter(first).chain(rest).boxed();
+        self.blobs.put(content, self.bytes_max).await.map_err(|error| match error {
+            BlobError::TooLarge(most) => UploadError::TooLarge(most),
+            BlobError::Interrupted(source) => UploadError::Interrupted(source.into()),
+            BlobError::Full => UploadError::Full,
+            BlobError::Store(source) => UploadError::Store(source.into()),
+        })
     }
 
-    /// Where an upload is, when it is there.
-    #[must_use]
-    pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{}.tar.gz", digest.hex()))
+    /// The bytes of an upload, when it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(&self, digest: &Digest) -> Result<Option<Content>, StoreError> {
+        self.blobs.get(digest).await
     }
 }

@@ -5,7 +5,7 @@
 //! may stand between two entries, because the headers of an archive can be a bomb too.
 
 use std::cell::Cell;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
@@ -58,7 +58,7 @@ pub(super) enum UnpackError {
 
 /// Unpacks into a directory, which is made anew.
 pub(super) fn unpack(
-    file: File,
+    file: impl Read,
     digest: &Digest,
     into: &Path,
     limit: Usage,
@@ -289,12 +289,12 @@ impl<R: Read> Read for Limited<R> {
 }
 
 /// Hashes what is read.
-struct Hashed {
-    inner: File,
+struct Hashed<R> {
+    inner: R,
     hash: Rc<Cell<Sha256>>,
 }
 
-impl Read for Hashed {
+impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         let mut hash = self.hash.take();
