@@ -15,7 +15,7 @@ use projections::store::QueryError;
 use url::Url;
 
 pub(crate) use self::engines::{Engines, Heard, engines, hear, look_at_log, read_models};
-pub(crate) use self::ports::{Ports, ports};
+pub(crate) use self::ports::{Ports, is_docker, look_at_engine, look_at_registry, ports};
 pub(crate) use self::traffic::{EdgeTraffic, RemoteTraffic, answer as answer_workers};
 use crate::args::Settings;
 use crate::home::Home;
@@ -80,6 +80,15 @@ pub(crate) enum ComposeError {
     /// The keyring.
     #[error("the keyring cannot be opened")]
     Keyring(#[from] KeyringError),
+    /// A setting.
+    #[error("{flag} cannot be used")]
+    Setting {
+        /// The flag.
+        flag: &'static str,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// What builds and runs.
     #[error("{part} cannot be started")]
     Port {

@@ -187,8 +187,8 @@ pub(crate) struct Work {
     /// What builds: `docker:`, `docker:///PATH/docker.sock` or `process:` [default: what --runtime is]
     #[arg(long, value_name = "URL", env = "SWITCHBACK_BUILDER", hide_env_values = true)]
     pub(crate) builder: Option<Url>,
-    /// Where images are kept: https://HOST/PREFIX, or `docker:` for the engine itself [default: the engine, or
-    /// the data directory without one]
+    /// Where images are kept: oci://HOST/PREFIX, or `docker:` for the engine itself [default: the engine, or the
+    /// data directory without one]
     #[arg(long, value_name = "URL", env = "SWITCHBACK_REGISTRY", hide_env_values = true)]
     pub(crate) registry: Option<Url>,
     /// User and password (or token) for the registry: a file with both on one line, by a colon between them
@@ -204,7 +204,8 @@ pub(crate) struct Work {
     /// machine]
     #[arg(long, value_name = "URL", env = "SWITCHBACK_RUNTIME", hide_env_values = true)]
     pub(crate) runtime: Option<Url>,
-    /// The image that a language is built and run in, instead of the usual: node=registry.example/node:22
+    /// The image that a language is built and run in, instead of the usual, such as
+    /// node=registry.example.com/node:22
     #[arg(
         long,
         value_name = "LANGUAGE=IMAGE",

@@ -221,7 +221,7 @@ impl Process<'_> {
         }
         if has(Role::Worker) || has(Role::Gateway) {
             let bus = compose::bus(&engines, settings, self.home).await?;
-            let ports = compose::ports(settings, self.home, &engines, installation.id).await?;
+            let ports = compose::ports(settings, self.home, &engines, installation.id)?;
             if has(Role::Gateway) {
                 super::set_up(&bus, installation).await?;
                 self.give_out_token(&engines, &bus, installation).await?;

@@ -57,7 +57,7 @@ async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartE
     let server = super::server_url(api_address);
     let token = super::owner_token(&bus, installation, &super::token_file(settings, &home)).await?;
     sign_in(&server, &token);
-    let ports = compose::ports(settings, &home, &engines, installation.id).await?;
+    let ports = compose::ports(settings, &home, &engines, installation.id)?;
 
     let mut parts = Parts::default();
     let watermark = projector::start(&mut parts, &engines);

@@ -10,8 +10,8 @@ use crate::output::Output;
 
 /// How long the name of a step is shown, in characters.
 const NAME_SHOWN: usize = 160;
-/// Steps of BuildKit's own.
-const INTERNAL: &str = "[internal]";
+/// Beginnings of the names of steps that are BuildKit's own.
+const INTERNAL: [&str; 2] = ["[internal]", "copy /context"];
 
 /// How much a build may print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Progress {
         if !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
             self.failed = Some((name.clone(), vertex.error.clone()));
         }
-        if vertex.started.is_none() || vertex.name.starts_with(INTERNAL) {
+        if vertex.started.is_none() || INTERNAL.iter().any(|internal| vertex.name.starts_with(internal)) {
             return;
         }
         let step = self.steps.entry(vertex.digest.clone()).or_default();
@@ -85,7 +85,7 @@ impl Progress {
             self.output.say(name.clone()).await;
         }
         let step = self.steps.entry(vertex.digest.clone()).or_default();
-        if vertex.cached && !step.cached {
+        if vertex.cached && !step.cached && !name.contains("] FROM ") {
             step.cached = true;
             self.output.say(format!("{name}: unchanged, taken from the cache")).await;
         }

@@ -26,7 +26,7 @@ async fn commands_run_as_a_user_without_rights_and_see_the_variables() {
             "install",
             "echo \"install $1 as $(id -u) in $PWD\"; echo made > made; echo kept > $BUILD_CACHE/kept",
         ),
-        ("build", "echo \"build $WORD, $MODE, $CI, $(cat made)\"; printenv LINES_OF"),
+        ("build", "echo \"build $WORD, $MODE, $CI, $(cat made)\"; echo \"lines of $LINES_OF.\""),
     ])
     .variables(&[("MODE", "fast-and-secret"), ("LINES_OF", "one\ntwo\n"), ("HOME", "/evil")]);
     workshop.built().await;
@@ -35,6 +35,9 @@ async fn commands_run_as_a_user_without_rights_and_see_the_variables() {
     has("install: sh ./install $MODE");
     has("install *** as 10001 in /app");
     has("build x, ***, true, made");
+    has("lines of one");
+    has("two");
+    has(".");
     let files = workshop.files().await;
     assert_eq!(files["/app/made"], b"made\n");
     assert!(!files.keys().any(|path| path.contains("kept")));

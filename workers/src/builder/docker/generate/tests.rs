@@ -86,7 +86,7 @@ fn a_value_of_a_variable_is_never_in_the_file() {
     let secrets: Vec<_> = generated.secrets.values().map(Secret::reveal).collect();
     assert!(secrets.contains(&"hunter2-hunter2") && secrets.contains(&"TOKEN2=hunter2-hunter2"));
     assert!(!generated.secrets.contains_key("variable-PATH"));
-    assert!(generated.text.contains("id=variable-TOKEN,target=/run/variables/TOKEN,"));
+    assert!(generated.text.contains("id=variable-TOKEN,target=/run/switchback/variables/TOKEN,"));
 }
 
 #[test]

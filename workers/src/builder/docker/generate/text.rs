@@ -9,12 +9,12 @@ pub(super) mod script {
 
     /// Variables out of their files, then the command where it belongs.
     pub(in super::super) const COMMAND: &str = "set -e
-for f in /run/variables/*; do
+for f in /run/switchback/variables/*; do
   if [ -f \"$f\" ]; then v=$(cat \"$f\"; printf x); export \"${f##*/}=${v%x}\"; fi
 done
-if [ -d /run/words ]; then
+if [ -d /run/switchback/words ]; then
   set --
-  for f in /run/words/*; do v=$(cat \"$f\"; printf x); set -- \"$@\" \"${v%x}\"; done
+  for f in /run/switchback/words/*; do v=$(cat \"$f\"; printf x); set -- \"$@\" \"${v%x}\"; done
 fi
 cd -- \"$1\"
 shift
@@ -23,12 +23,12 @@ exec \"$@\"";
     /// The same for cargo, which builds in the cache; its programs belong to the service, and the next build
     /// of another revision must not find them.
     pub(in super::super) const CARGO: &str = "set -e
-for f in /run/variables/*; do
+for f in /run/switchback/variables/*; do
   if [ -f \"$f\" ]; then v=$(cat \"$f\"; printf x); export \"${f##*/}=${v%x}\"; fi
 done
-if [ -d /run/words ]; then
+if [ -d /run/switchback/words ]; then
   set --
-  for f in /run/words/*; do v=$(cat \"$f\"; printf x); set -- \"$@\" \"${v%x}\"; done
+  for f in /run/switchback/words/*; do v=$(cat \"$f\"; printf x); set -- \"$@\" \"${v%x}\"; done
 fi
 cd -- \"$1\"
 d=$PWD
@@ -137,11 +137,15 @@ impl Writer {
                 " --mount=type=secret,id={id},target={target},uid=10001,gid=10001,mode=0400,required=true"
             )
         };
+        if !run.variables.is_empty() || !run.secret_words.is_empty() {
+            // The places of the mounts are made in memory, too: the engine would leave them in the image.
+            line.push_str(" --mount=type=tmpfs,target=/run/switchback");
+        }
         for (id, name) in &run.variables {
-            line.push_str(&secret(id, format!("/run/variables/{name}")));
+            line.push_str(&secret(id, format!("/run/switchback/variables/{name}")));
         }
         for (n, id) in run.secret_words.iter().enumerate() {
-            line.push_str(&secret(id, format!("/run/words/{n:04}")));
+            line.push_str(&secret(id, format!("/run/switchback/words/{n:04}")));
         }
         let fixed = ["/bin/sh", "-c", run.script, &run.marker];
         let words: Vec<String> =
