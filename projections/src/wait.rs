@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::stream::Position;
-use tokio::sync::{Mutex, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::timeout;
 
 use crate::projector::Status;
 use crate::projector::checkpoint;
@@ -23,6 +23,8 @@ use crate::store::{ReadStore, Seen};
 /// most often is there at once. However many wait, one of them reads for all.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(200);
+/// How long it may take to find out that a replica is too far behind.
+const BLAME_LIMIT: Duration = Duration::from_secs(1);
 
 /// The read models have not come to a position in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +56,8 @@ struct Look {
     seen: watch::Sender<Option<Arc<Seen>>>,
     /// Held by the one that reads for all.
     turn: Mutex<()>,
+    /// Wakes that one: somebody else has come, who most often has not to wait for long.
+    newcomer: Notify,
 }
 
 impl Watermark {
@@ -67,7 +71,8 @@ impl Watermark {
     /// Of read models that a projector in another process writes.
     #[must_use]
     pub fn polling(store: ReadStore) -> Self {
-        let look = Look { store, seen: watch::Sender::new(None), turn: Mutex::new(()) };
+        let look =
+            Look { store, seen: watch::Sender::new(None), turn: Mutex::new(()), newcomer: Notify::new() };
         Self { source: Source::Elsewhere(Arc::new(look)) }
     }
 
@@ -102,7 +107,12 @@ impl Watermark {
         let last = match &self.source {
             Source::Here(status) => reached(&status.borrow(), names),
             Source::Elsewhere(look) => {
-                timeout(LAST_LOOK, look.last(names, position)).await.unwrap_or_default()
+                let last = timeout(LAST_LOOK, look.last(names, position)).await.unwrap_or_default();
+                if last < position {
+                    // A replica may be to blame: then the primary is asked the next time.
+                    let _ = timeout(BLAME_LIMIT, look.store.waited_in_vain(position)).await;
+                }
+                last
             }
         };
         if last >= position { Ok(()) } else { Err(NotYet { wanted: position, reached: last }) }
@@ -131,6 +141,7 @@ impl Look {
     async fn come(&self, names: &[&str], position: Position) {
         let mut news = self.seen.subscribe();
         let mut pause = FIRST_LOOK;
+        self.newcomer.notify_one();
         loop {
             let seen = news.borrow_and_update().clone();
             if seen.is_some_and(|seen| self.has(&seen, names, position)) {
@@ -145,8 +156,8 @@ impl Look {
                     if !news.has_changed().unwrap_or(false) {
                         self.read().await;
                         if !self.is_there(names, position) {
-                            sleep(pause).await;
-                            pause = (pause * 2).min(LAST_LOOK);
+                            let is_woken = timeout(pause, self.newcomer.notified()).await.is_ok();
+                            pause = if is_woken { FIRST_LOOK } else { (pause * 2).min(LAST_LOOK) };
                         }
                     }
                 }
@@ -154,13 +165,12 @@ impl Look {
         }
     }
 
-    /// Whoever waited in vain looks once more, and says why it may have been in vain.
+    /// Whoever waited in vain looks once more.
     async fn last(&self, names: &[&str], position: Position) -> Position {
         self.read().await;
         if self.is_there(names, position) {
             return position;
         }
-        self.store.waited_in_vain(position).await;
         let seen = self.seen.borrow();
         seen.as_ref().map_or(Position::ZERO, |seen| checkpoint::reached(&seen.checkpoints, names))
     }

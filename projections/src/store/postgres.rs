@@ -60,12 +60,14 @@ impl Postgres {
         }
         let address = address(url)?;
         let role: Arc<str> = options.role.as_str().into();
-        // What a crash of the server takes, rows and checkpoint together, is read from the log again.
+        // What a crash of the server takes, rows and checkpoint together, is read from the log again. A
+        // replica however gets only what the primary has flushed, and readers wait for it.
+        let flushed = if options.replica.is_some() { "local" } else { "off" };
         let connect = address
             .clone()
             .application_name("switchback projector")
             .options(options.writers.limits())
-            .options([("synchronous_commit", "off"), ("switchback.projector", "on")])
+            .options([("synchronous_commit", flushed), ("switchback.projector", "on")])
             .options([("switchback.role", &role)]);
         let readers = |address: PgConnectOptions, name: &str| {
             let connect = address
@@ -101,7 +103,7 @@ impl Postgres {
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.may_answer()) {
             match replica.fetch(select.clone()).await {
                 Ok(rows) => return Ok(rows),
-                Err(error) if replica::is_fault(&error) => replica.away(&error),
+                Err(error) if replica.is_fault(&error) => replica.away(&error),
                 Err(error) => return Err(error),
             }
         }
@@ -113,7 +115,7 @@ impl Postgres {
         if let Some(replica) = self.replica.as_ref().filter(|replica| replica.is_here()) {
             match replica.fetch(select.clone()).await {
                 Ok(rows) => return Ok((rows, Server::Replica)),
-                Err(error) if replica::is_fault(&error) => replica.away(&error),
+                Err(error) if replica.is_fault(&error) => replica.away(&error),
                 Err(error) => return Err(error),
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::stream::Position;
 use eventlog::log::EventLog as _;
+use futures::future::join_all;
 use switchback_projections::page::Page;
 use switchback_projections::projection;
 use switchback_projections::projector::{Projector, checkpoint};
@@ -12,9 +13,11 @@ use switchback_projections::store::{Options, QueryError, ReadStore, Replication,
 use switchback_projections::wait::Watermark;
 use switchback_projections::{service, variable};
 use tokio::time::{sleep, timeout};
+use url::Url;
 
-use crate::database::{Database, on_sqlite, told};
+use crate::database::{Database, on_postgres, on_sqlite, told};
 use crate::dump::difference;
+use crate::proxy::Proxy;
 use crate::server::Server;
 use crate::story::{ACME, Shop};
 
@@ -42,7 +45,8 @@ impl Place {
     }
 
     fn projector(&self) -> Projector {
-        let store = ReadStore::postgres(&self.primary.url(), Options::default()).unwrap();
+        let options = Options::default().replica(self.replica.url());
+        let store = ReadStore::postgres(&self.primary.url(), options).unwrap();
         Projector::new(self.shop.story.shared(), store, projection::ALL)
     }
 
@@ -213,6 +217,44 @@ async fn a_server_that_is_restarted_in_mid_batch_is_caught_up_with_on_postgres()
     on_sqlite(async |other: Database| {
         told(&other, &shop.story).await;
         assert_eq!(difference(&found, &other.dump(&projection::ALL).await), "");
+    })
+    .await;
+}
+
+/// The address of the replica leads to the primary here, through a proxy: what counts is when nothing comes
+/// back.
+#[tokio::test]
+async fn a_replica_that_falls_silent_costs_readers_a_moment_and_then_nothing_on_postgres() {
+    on_postgres(async |database: Database| {
+        let shop = Shop::open().await;
+        told(&database, &shop.story).await;
+        let Database::Postgres { url } = &database else { unreachable!("it runs on PostgreSQL") };
+        let mut beside: Url = url.parse().unwrap();
+        let server = format!("{}:{}", beside.host_str().unwrap(), beside.port().unwrap());
+        let proxy = Proxy::to(server).await;
+        beside.set_port(Some(proxy.address.port())).unwrap();
+        let store = ReadStore::postgres(url, Options::default().replica(beside.as_str())).unwrap();
+        let ask = async || service::list(&store, ACME, &service::Filter::default(), &Page::default()).await;
+        for _ in 0..5 {
+            assert_eq!(ask().await.unwrap().items.len(), 2);
+        }
+        assert_eq!(store.replica(), Some(Replication::Here));
+        proxy.silence();
+        let answered = join_all((0..5).map(|_| ask())).await;
+        assert!(answered.iter().all(Result::is_ok), "{answered:?}");
+        assert_eq!(store.replica(), Some(Replication::Away));
+        for _ in 0..20 {
+            timeout(SHORT, ask()).await.expect("nobody waits for a replica that is away").unwrap();
+        }
+        proxy.cut();
+        proxy.mend();
+        let back = async {
+            while store.replica() != Some(Replication::Here) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LONG, back).await.unwrap();
+        assert_eq!(ask().await.unwrap().items.len(), 2);
     })
     .await;
 }

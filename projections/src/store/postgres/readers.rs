@@ -2,12 +2,14 @@
 //! before that of the query itself. The end of the transaction is sent when the connection goes back to its
 //! pool, so that nobody waits for it, and nothing of it is left for whoever comes next.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{AssertSqlSafe, Executor as _};
-use tokio::time::Instant;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::wall::{Standing, Wall};
@@ -18,6 +20,10 @@ use crate::store::select::{Scope, Select};
 /// role of readers. One that they do not hold back is asked each time: the projector may make the role at any
 /// moment, and the first rows come right after.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a server may take to begin a transaction, which costs it nothing: one that takes longer is gone,
+/// and only its connections do not know yet.
+const OPENING_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
@@ -60,11 +66,21 @@ impl Readers {
 
     async fn once(&self, select: Select) -> Result<Vec<Row>, sqlx::Error> {
         let takes_role = self.standing().await?.takes_role;
-        let mut connection = self.pool.acquire().await?;
-        connection.execute(AssertSqlSafe(self.opening(takes_role, select.scope()))).await?;
+        let mut connection = self.begin(self.opening(takes_role, select.scope())).await?;
         let (text, binds) = select.into_parts();
         let rows = bound(sqlx::query(AssertSqlSafe(text)), binds).fetch_all(&mut *connection).await?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    async fn begin(&self, opening: String) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let opened = timeout(OPENING_LIMIT, connection.execute(AssertSqlSafe(opening))).await;
+        if let Ok(opened) = opened {
+            opened?;
+            return Ok(connection);
+        }
+        connection.close_on_drop();
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
 
     /// Several statements in one message, which can have no values bound to them: an id is a UUID, and the
@@ -85,14 +101,18 @@ impl Readers {
         Ok(self.standing().await?.wall)
     }
 
+    /// Whether more are asking than there are connections.
+    pub(super) fn are_all_busy(&self) -> bool {
+        self.pool.size() >= self.pool.options().get_max_connections() && self.pool.num_idle() == 0
+    }
+
     async fn standing(&self) -> Result<Known, sqlx::Error> {
         if let Some(known) = self.known().clone()
             && (known.takes_role || (known.wall == Wall::Stands && known.since.elapsed() < AGAIN))
         {
             return Ok(known);
         }
-        let mut connection = self.pool.acquire().await?;
-        connection.execute("BEGIN READ ONLY").await?;
+        let mut connection = self.begin("BEGIN READ ONLY".to_owned()).await?;
         let standing = Standing::of(&mut connection, &self.role).await?;
         drop(connection);
         let takes_role = standing.has_role && standing.may_read_as;
@@ -124,6 +144,6 @@ impl Readers {
 /// Whether the connection was at fault, a plan that it had kept from before a swap, or a role that is gone.
 fn is_stale(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(error, sqlx::Error::Io(_))
+    matches!(error, sqlx::Error::Io(error) if error.kind() != io::ErrorKind::TimedOut)
         || matches!(code.as_deref(), Some("57P01" | "57P02" | "0A000" | "22023" | "42501"))
 }

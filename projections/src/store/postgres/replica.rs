@@ -90,6 +90,16 @@ impl Replica {
         self.readers.fetch(select).await
     }
 
+    /// Whether the primary has to answer instead: the replica is away, or had to end the query to go on
+    /// itself. A query that takes too long would take as long there, and readers too many for one server are
+    /// not sent to another one, which has its own.
+    pub(super) fn is_fault(&self, error: &sqlx::Error) -> bool {
+        const CANCELED: &str = "57014";
+        let code = error.as_database_error().and_then(|error| error.code());
+        let is_busy = matches!(error, sqlx::Error::PoolTimedOut) && self.readers.are_all_busy();
+        classify(error) == Class::Away && code.as_deref() != Some(CANCELED) && !is_busy
+    }
+
     /// It did not answer.
     pub(super) fn away(self: &Arc<Self>, error: &sqlx::Error) {
         if self.leave(Replication::Away) {
@@ -167,9 +177,4 @@ impl Replica {
     pub(super) async fn close(&self) {
         self.readers.close().await;
     }
-}
-
-/// Whether the primary has to answer instead: the replica is away, or had to end the query to go on itself.
-pub(super) fn is_fault(error: &sqlx::Error) -> bool {
-    classify(error) == Class::Away
 }
