@@ -143,6 +143,7 @@ mod tests {
                 attempt: 1,
                 on_behalf_of: None,
                 correlation: CorrelationId(Uuid::from_u128(number)),
+                trace: None,
             };
             let payload = serde_json::json!(job);
             let lane = Lane::Build.as_str().to_owned();
