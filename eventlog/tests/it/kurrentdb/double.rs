@@ -79,7 +79,7 @@ impl Double {
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let incoming = stream::unfold(listener, |listener| async move {
-                let accepted = listener.accept().await.map(|(connection, _)| Quick(connection));
+                let accepted = listener.accept().await.and_then(|(connection, _)| Quick::new(connection));
                 Some((accepted, listener))
             });
             let services = Server::builder()

@@ -12,7 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tonic::transport::server::Connected;
 
-pub(super) struct Quick(pub(super) TcpStream);
+pub(super) struct Quick(TcpStream);
+
+impl Quick {
+    pub(super) fn new(connection: TcpStream) -> io::Result<Self> {
+        connection.set_nodelay(true)?;
+        Ok(Self(connection))
+    }
+}
 
 impl Connected for Quick {
     type ConnectInfo = ();
