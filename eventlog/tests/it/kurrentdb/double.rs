@@ -1,5 +1,5 @@
-//! A double of KurrentDB: a server of our own that speaks its published protocol (`schemas/kurrentdb/`), as far
-//! as our adapter and its client use it, and keeps what it is given in memory.
+//! A double of KurrentDB: a server of our own that speaks its published protocol (`schemas/kurrentdb/`), as
+//! far as our adapter and its client use it, and keeps what it is given in memory.
 //!
 //! It is strict where the real one would answer with an error, and fails where a test wants it to. What it
 //! cannot show is whether the real server behaves as its documentation says.
