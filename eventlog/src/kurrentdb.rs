@@ -2,10 +2,10 @@
 //!
 //! It has not been run against a real server yet, only against a double that speaks the same protocol
 //! (docs/guide/kurrentdb.md). One commit is one event, in the stream `sb.evt.<org>.<aggregate>.<id>`; the
-//! position is the commit position that `KurrentDB` gives: a place in its own log, in bytes. So positions grow,
-//! but not by one, and a commit that is missing is found by the chain of hashes and by the revisions of its
-//! stream, not by a gap. The event's metadata has the hash of its data, so that a changed byte is found in the
-//! last commit too.
+//! position is the commit position that `KurrentDB` gives: a place in its own log, in bytes. So positions
+//! grow, but not by one, and a commit that is missing is found by the chain of hashes and by the revisions of
+//! its stream, not by a gap. The event's metadata has the hash of its data, so that a changed byte is found
+//! in the last commit too.
 //!
 //! What the client leaves to its users is done here: each call has a limit (`connection`), an answer that did
 //! not come is asked for until it is known (`append`), subscriptions that end begin again (`follow`).
@@ -33,9 +33,10 @@ pub use provider::prepare;
 /// How to reach `KurrentDB`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The connection string of `KurrentDB`: `esdb://user:password@host:2113`, several hosts with commas between
-    /// them, `esdb+discover://` for a cluster behind one name. `kurrentdb://` means the same. TLS is on unless it
-    /// ends with `?tls=false`; `tlsCaFile=…` names the authority that signed the server's certificate.
+    /// The connection string of `KurrentDB`: `esdb://user:password@host:2113`, several hosts with commas
+    /// between them, `esdb+discover://` for a cluster behind one name. `kurrentdb://` means the same. TLS is
+    /// on unless it ends with `?tls=false`; `tlsCaFile=…` names the authority that signed the server's
+    /// certificate.
     pub url: String,
     /// What names of streams begin with: small letters and digits. `sb` unless several installations share
     /// one server.

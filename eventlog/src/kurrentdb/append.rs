@@ -1,4 +1,5 @@
-//! Appending: one event with the commit's id, given again with the same id until it is known what became of it.
+//! Appending: one event with the commit's id, given again with the same id until it is known what became of
+//! it.
 //!
 //! `KurrentDB` answers an event that it has at the same place with success again, but only as long as it can
 //! tell; else it says that the stream is elsewhere, also when it was our own append, whose answer got lost,

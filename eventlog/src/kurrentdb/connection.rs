@@ -1,8 +1,8 @@
 //! The client, made again where it stops to work, and a limit around each of its calls.
 //!
 //! The client (eventstore 4.0.0) gives up for ever when it could not connect, stays with a node of a cluster
-//! that is gone, sends its deadlines to the server without keeping them itself, and panics on answers that lack
-//! what it expects.
+//! that is gone, sends its deadlines to the server without keeping them itself, and panics on answers that
+//! lack what it expects.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! Which revision a stream of `KurrentDB` has at its ends that this process knows.
 //!
-//! Our version counts events and theirs counts commits, so one does not follow from the other. It is no truth,
-//! only what spares a look.
+//! Our version counts events and theirs counts commits, so one does not follow from the other. It is no
+//! truth, only what spares a look.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

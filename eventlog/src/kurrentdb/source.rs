@@ -1,8 +1,9 @@
 //! A subscription to all of our streams, or to some, from a position on.
 //!
 //! The client would subscribe again by itself, but gives up after a while and cannot be told from where: that
-//! is done by whoever reads (`read`, `follow`). Where a checkpoint says that the server has looked further than
-//! the last event, it is not believed: servers have named positions that were too far (`EventStore` issue 4990).
+//! is done by whoever reads (`read`, `follow`). Where a checkpoint says that the server has looked further
+//! than the last event, it is not believed: servers have named positions that were too far (`EventStore`
+//! issue 4990).
 
 use std::time::Duration;
 

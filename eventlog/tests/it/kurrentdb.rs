@@ -41,7 +41,8 @@ impl Log {
         Self { log: KurrentLog::connect(&settings).await.unwrap(), settings }
     }
 
-    /// Appends what the commit at a position would be with other attributes, as if the server had stored that.
+    /// Appends what the commit at a position would be with other attributes, as if the server had stored
+    /// that.
     async fn forge(&self, position: Position, change: impl Fn(&mut Value)) {
         let writer = Writer::new(&self.settings.url);
         let event = writer.at(position).await;

@@ -1,5 +1,5 @@
-//! A double of KurrentDB: a server of our own that speaks its published protocol (`schemas/kurrentdb/`), as far
-//! as our adapter and its client use it, and keeps what it is given in memory.
+//! A double of KurrentDB: a server of our own that speaks its published protocol (`schemas/kurrentdb/`), as
+//! far as our adapter and its client use it, and keeps what it is given in memory.
 //!
 //! It is strict where the real one would answer with an error, and fails where a test wants it to. What it
 //! cannot show is whether the real server behaves as its documentation says.
@@ -79,7 +79,7 @@ impl Double {
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let incoming = stream::unfold(listener, |listener| async move {
-                let accepted = listener.accept().await.map(|(connection, _)| Quick(connection));
+                let accepted = listener.accept().await.and_then(|(connection, _)| Quick::new(connection));
                 Some((accepted, listener))
             });
             let services = Server::builder()
