@@ -92,7 +92,8 @@ impl Settings {
             publish: None,
             capabilities: vec!["NET_BIND_SERVICE".into()],
             processes_max: 256,
-            open_files_max: 65_536,
+            // More than an engine's own limit cannot be given, and some have no more than 20,000.
+            open_files_max: 16_384,
             temporary_bytes: 256 * 1024 * 1024,
             log_bytes: 10 * 1024 * 1024,
             log_files: 3,
