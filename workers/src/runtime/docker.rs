@@ -28,6 +28,7 @@ use crate::output::{Output, StoredUntil};
 use crate::runtime::docker::container::Container;
 use crate::runtime::docker::engine::Engine;
 use crate::runtime::docker::network::Gates;
+use crate::runtime::docker::outages::Outages;
 use crate::runtime::docker::reader::Reader;
 use crate::runtime::{Environment, Exit, InstanceRequest, InstanceState, Runtime, RuntimeError};
 
@@ -35,12 +36,14 @@ mod arguments;
 mod container;
 mod engine;
 mod events;
+mod firewall;
 mod holes;
 mod image;
 mod instance;
 mod labels;
 mod listening;
 mod network;
+mod outages;
 mod reader;
 mod release_command;
 
@@ -70,7 +73,8 @@ pub struct Settings {
     pub capabilities: Vec<String>,
     /// Processes and threads of one instance at most.
     pub processes_max: u32,
-    /// Open files of one process at most.
+    /// Open files of one process at most; no more than the engine itself may have, or nothing starts where it
+    /// lacks the capability to raise limits.
     pub open_files_max: u64,
     /// How much `/tmp` holds where the rest may not be written.
     pub temporary_bytes: u64,
@@ -92,7 +96,7 @@ impl Settings {
             publish: None,
             capabilities: vec!["NET_BIND_SERVICE".into()],
             processes_max: 256,
-            open_files_max: 65_536,
+            open_files_max: 16_384,
             temporary_bytes: 256 * 1024 * 1024,
             log_bytes: 10 * 1024 * 1024,
             log_files: 3,
@@ -120,6 +124,7 @@ struct Shared {
     /// Containers that this process is stopping.
     stopping: Mutex<HashSet<String>>,
     exits: broadcast::Sender<Exit>,
+    outages: Outages,
     closing: CancellationToken,
 }
 
@@ -145,6 +150,7 @@ impl DockerRuntime {
             readers: Mutex::default(),
             stopping: Mutex::default(),
             exits: broadcast::channel(EXITS_KEPT).0,
+            outages: Outages::default(),
             closing: CancellationToken::new(),
         });
         let now = Utc::now().timestamp_nanos_opt().unwrap_or_default();
@@ -157,7 +163,11 @@ impl DockerRuntime {
     /// # Errors
     /// [`RuntimeError`] when it does not answer.
     pub async fn warnings(&self) -> Result<Vec<String>, RuntimeError> {
-        Ok(holes::of(&self.shared.engine.version().await?))
+        let mut lines = holes::of(&self.shared.engine.version().await?);
+        if !firewall::is_usable().await {
+            lines.push(firewall::ADVICE.to_owned());
+        }
+        Ok(lines)
     }
 
     /// Does something to its end, whether or not the caller waits for it: a step that is given up half-way

@@ -3,5 +3,6 @@
 
 extern crate switchback_workers as workers;
 
+mod daemon;
 mod engine;
 mod runtime;

@@ -133,7 +133,10 @@ impl Shared {
         let doing = "make a container";
         let made = self
             .engine
-            .call(doing, |client| async move { client.create_container(Some(options), body).await })
+            .call(doing, |client| {
+                let (options, body) = (options.clone(), body.clone());
+                async move { client.create_container(Some(options), body).await }
+            })
             .await;
         let id = match made {
             Ok(made) => made.id,
@@ -167,6 +170,8 @@ impl Shared {
         let Some(found) = found else { return Ok(InstanceState::Absent) };
         Ok(match found.phase {
             Phase::Running => InstanceState::Running { address: self.address(&found)? },
+            // Ended with the engine, as it does with the platform where there are processes.
+            Phase::Over if found.finished.is_some_and(|at| self.outages.cover(at)) => InstanceState::Absent,
             Phase::Over => InstanceState::Exited { exit: found.exit() },
             // Its worker died before it was started; who starts it makes it anew.
             Phase::Created => InstanceState::Absent,
@@ -239,8 +244,10 @@ impl Shared {
     async fn signal(&self, id: &str, signal: &str) -> Result<(), RuntimeError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
         let doing = "send a signal to a container";
-        let sent =
-            self.engine.call(doing, |client| async move { client.kill_container(id, Some(options)).await });
+        let sent = self.engine.call(doing, |client| {
+            let options = options.clone();
+            async move { client.kill_container(id, Some(options)).await }
+        });
         match sent.await {
             // It has ended by now.
             Err(trouble) if trouble.is_absent() || trouble.is_conflict() => Ok(()),
