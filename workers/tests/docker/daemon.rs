@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bollard::{ClientVersion, Docker};
 use futures::StreamExt;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::engine::{BUSYBOX, LIMIT, TestEngine};
 
@@ -16,17 +17,21 @@ const NETWORKS: std::ops::Range<u8> = 40..100;
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 static NEXT: AtomicU8 = AtomicU8::new(0);
+/// One at a time: two that start at once get in each other's way in the host's firewall.
+static ONLY: Mutex<()> = Mutex::const_new(());
 
 pub(crate) struct Daemon {
     directory: TempDir,
     bridge: String,
     number: u8,
     child: Child,
+    _only: MutexGuard<'static, ()>,
 }
 
 impl Daemon {
     /// Starts one, with the image of the other engine.
     pub(crate) async fn start(images_of: &TestEngine) -> Self {
+        let only = ONLY.lock().await;
         let directory = tempfile::tempdir().unwrap();
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let bridge = format!("sbt{}-{nth}", std::process::id());
@@ -39,7 +44,7 @@ impl Daemon {
         output("/usr/sbin/ip", &["address", "add", &address, "dev", &bridge]);
         output("/usr/sbin/ip", &["link", "set", &bridge, "up"]);
         let child = spawn(directory.path(), &bridge, number);
-        let daemon = Self { directory, bridge, number, child };
+        let daemon = Self { directory, bridge, number, child, _only: only };
         daemon.answers().await;
         let image: Vec<_> = images_of.client.export_image(BUSYBOX).map(Result::unwrap).collect().await;
         let body = bollard::body_full(image.concat().into());
@@ -117,6 +122,8 @@ fn spawn(directory: &Path, bridge: &str, number: u8) -> Child {
     }
     command.arg(format!("--host=unix://{}", directory.join("docker.sock").display()));
     command.args(["--bridge", bridge, "--shutdown-timeout=3"]);
+    // What is in its containers is known by this, whatever becomes of the daemon.
+    command.arg(format!("--cgroup-parent=/{bridge}"));
     command.arg(format!("--default-address-pool=base=10.{number}.128.0/17,size=24"));
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -144,6 +151,7 @@ impl Drop for Daemon {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.kill_what_is_left();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
         let mut ours: Vec<PathBuf> =
@@ -152,6 +160,35 @@ impl Drop for Daemon {
         for point in ours {
             let _ = Command::new("umount").arg("--lazy").arg(point).output();
         }
-        let _ = Command::new("/usr/sbin/ip").args(["link", "delete", &self.bridge]).output();
+        self.remove_interfaces();
+    }
+}
+
+impl Daemon {
+    /// Its servers, and whatever is in its containers, when it did not come to end them itself.
+    fn kill_what_is_left(&self) {
+        let (folder, group) = (format!("{}/", self.directory.path().display()), format!("/{}/", self.bridge));
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let read = |file: &str| std::fs::read(process.path().join(file)).unwrap_or_default();
+            let (arguments, groups) = (read("cmdline"), read("cgroup"));
+            let arguments = String::from_utf8_lossy(&arguments).into_owned();
+            let is_server = arguments.split('\0').next().is_some_and(|name| name.contains("containerd"));
+            if is_server && arguments.contains(&folder) || String::from_utf8_lossy(&groups).contains(&group) {
+                let id = process.file_name();
+                let _ = Command::new("kill").arg("-KILL").arg(&id).output();
+            }
+        }
+    }
+
+    /// Its own bridge, and those of networks that nobody has removed.
+    fn remove_interfaces(&self) {
+        let Ok(listed) = Command::new("/usr/sbin/ip").args(["-4", "-o", "address", "show"]).output() else {
+            return;
+        };
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let ours = listed.lines().filter(|line| line.contains(&format!(" 10.{}.", self.number)));
+        for bridge in ours.filter_map(|line| line.split_whitespace().nth(1)) {
+            let _ = Command::new("/usr/sbin/ip").args(["link", "delete", bridge]).output();
+        }
     }
 }
