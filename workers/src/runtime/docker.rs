@@ -66,8 +66,8 @@ pub struct Settings {
     pub url: String,
     /// What is ours in it carries this id as a label.
     pub installation: Uuid,
-    /// An address of this host on which each instance's port is published, for edges on other machines. Without
-    /// it, the edge reaches containers by their own addresses, which only this host can.
+    /// An address of this host on which each instance's port is published, for edges on other machines.
+    /// Without it, the edge reaches containers by their own addresses, which only this host can.
     pub publish: Option<IpAddr>,
     /// Capabilities that are left of the kernel's list.
     pub capabilities: Vec<String>,

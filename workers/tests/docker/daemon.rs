@@ -22,7 +22,7 @@ static ONLY: Mutex<()> = Mutex::const_new(());
 
 pub(crate) struct Daemon {
     directory: TempDir,
-    bridge: String,
+    group: String,
     number: u8,
     child: Child,
     _only: MutexGuard<'static, ()>,
@@ -34,17 +34,13 @@ impl Daemon {
         let only = ONLY.lock().await;
         let directory = tempfile::tempdir().unwrap();
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let bridge = format!("sbt{}-{nth}", std::process::id());
+        let group = format!("sbt{}-{nth}", std::process::id());
         let taken = output("/usr/sbin/ip", &["-4", "address", "show"]);
         let begin = usize::try_from(std::process::id()).unwrap() + usize::from(nth) * 7;
         let mut numbers = NETWORKS.cycle().skip(begin % NETWORKS.len()).take(NETWORKS.len());
         let number = numbers.find(|number| !taken.contains(&format!(" 10.{number}."))).expect("a network");
-        let address = format!("10.{number}.0.1/24");
-        output("/usr/sbin/ip", &["link", "add", "name", &bridge, "type", "bridge"]);
-        output("/usr/sbin/ip", &["address", "add", &address, "dev", &bridge]);
-        output("/usr/sbin/ip", &["link", "set", &bridge, "up"]);
-        let child = spawn(directory.path(), &bridge, number);
-        let daemon = Self { directory, bridge, number, child, _only: only };
+        let child = spawn(directory.path(), &group, number);
+        let daemon = Self { directory, group, number, child, _only: only };
         daemon.answers().await;
         let image: Vec<_> = images_of.client.export_image(BUSYBOX).map(Result::unwrap).collect().await;
         let body = bollard::body_full(image.concat().into());
@@ -70,16 +66,22 @@ impl Daemon {
     }
 
     async fn answers(&self) {
-        crate::runtime::stage::until("the engine answers", async || {
-            self.socket().exists() && self.client().ping().await.is_ok()
-        })
-        .await;
+        let answers = async {
+            while !self.socket().exists() || self.client().ping().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, answers).await.is_err() {
+            let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            let last = log.lines().rev().take(30).collect::<Vec<_>>();
+            panic!("the engine does not answer, and said at last, backwards:\n{}", last.join("\n"));
+        }
     }
 
     /// Stops it as an operator does, and starts it again.
     pub(crate) async fn restart(&mut self) {
         self.end("-TERM");
-        self.child = spawn(self.directory.path(), &self.bridge, self.number);
+        self.child = spawn(self.directory.path(), &self.group, self.number);
         self.answers().await;
     }
 
@@ -97,7 +99,7 @@ impl Daemon {
         }
         std::fs::remove_file(note).unwrap();
         let _ = std::fs::remove_file(self.directory.path().join("pid"));
-        self.child = spawn(self.directory.path(), &self.bridge, self.number);
+        self.child = spawn(self.directory.path(), &self.group, self.number);
         self.answers().await;
     }
 
@@ -111,7 +113,7 @@ impl Daemon {
     }
 }
 
-fn spawn(directory: &Path, bridge: &str, number: u8) -> Child {
+fn spawn(directory: &Path, group: &str, number: u8) -> Child {
     let daemon = std::env::var("SWITCHBACK_DOCKERD")
         .expect("SWITCHBACK_DOCKERD names the daemon's program; `cargo xtask test` knows it");
     let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
@@ -121,9 +123,10 @@ fn spawn(directory: &Path, bridge: &str, number: u8) -> Child {
         command.arg(flag).arg(directory.join(file));
     }
     command.arg(format!("--host=unix://{}", directory.join("docker.sock").display()));
-    command.args(["--bridge", bridge, "--shutdown-timeout=3"]);
+    // No network of its own: its rules in the host's firewall would outlive it.
+    command.args(["--bridge=none", "--shutdown-timeout=3"]);
     // What is in its containers is known by this, whatever becomes of the daemon.
-    command.arg(format!("--cgroup-parent=/{bridge}"));
+    command.arg(format!("--cgroup-parent=/{group}"));
     command.arg(format!("--default-address-pool=base=10.{number}.128.0/17,size=24"));
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -138,11 +141,6 @@ fn output(program: &str, arguments: &[&str]) -> String {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(30).collect();
-            eprintln!("the engine said at last:\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
-        }
         // Whatever of it fails, the rest is done.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).output();
         let begin = Instant::now();
@@ -167,7 +165,8 @@ impl Drop for Daemon {
 impl Daemon {
     /// Its servers, and whatever is in its containers, when it did not come to end them itself.
     fn kill_what_is_left(&self) {
-        let (folder, group) = (format!("{}/", self.directory.path().display()), format!("/{}/", self.bridge));
+        let folder = format!("{}/", self.directory.path().display());
+        let group = format!("/{}/", self.group);
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let read = |file: &str| std::fs::read(process.path().join(file)).unwrap_or_default();
             let (arguments, groups) = (read("cmdline"), read("cgroup"));
@@ -180,7 +179,7 @@ impl Daemon {
         }
     }
 
-    /// Its own bridge, and those of networks that nobody has removed.
+    /// The bridges of networks that nobody has removed.
     fn remove_interfaces(&self) {
         let Ok(listed) = Command::new("/usr/sbin/ip").args(["-4", "-o", "address", "show"]).output() else {
             return;

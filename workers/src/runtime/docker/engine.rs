@@ -42,12 +42,12 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub(super) fn new(doing: &str, error: bollard::errors::Error) -> Self {
-        let (status, said) = match &error {
-            bollard::errors::Error::DockerResponseServerError { status_code, message } => {
+        let (status, said) =
+            if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &error {
                 (Some(*status_code), message.clone())
-            }
-            other => (None, chain(other)),
-        };
+            } else {
+                (None, chain(&error))
+            };
         let is_away = matches!(&error, bollard::errors::Error::HyperLegacyError { err } if err.is_connect())
             || matches!(&error, bollard::errors::Error::SocketNotFoundError(_));
         Self { doing: doing.to_owned(), status, said, is_away, source: Box::new(error) }
@@ -118,7 +118,7 @@ impl Engine {
                     Err(trouble) => return Err(self.located(trouble)),
                 }
             }
-            Err(refused.map_or_else(|| unreachable_versions(), |trouble| self.located(trouble)))
+            Err(refused.map_or_else(unreachable_versions, |trouble| self.located(trouble)))
         });
         client.await.cloned()
     }

@@ -1,9 +1,9 @@
 //! Rules of the host's firewall for what the engine has no setting for, or does not keep up.
 //!
-//! From a service's network, link-local addresses are refused: on one of them a cloud gives out secrets of the
-//! machine. So are the networks of other services: the engine has rules of its own for that, but any other
-//! daemon that starts on the host removes them (seen with 20.10). It takes the host's `iptables` and the right
-//! to use it; where a worker has neither, an operator is told what to do.
+//! From a service's network, link-local addresses are refused: on one of them a cloud gives out secrets of
+//! the machine. So are the networks of other services: the engine has rules of its own for that, but any
+//! other daemon that starts on the host removes them (seen with 20.10). It takes the host's `iptables` and
+//! the right to use it; where a worker has neither, an operator is told what to do.
 
 use std::process::Stdio;
 use std::time::Duration;

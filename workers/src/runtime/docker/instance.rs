@@ -52,7 +52,7 @@ impl Shared {
                 self.read_to_the_end(&found.id).await;
                 self.engine.remove(&found.id).await?;
             }
-            if let Some(container) = self.make_instance(&name, key, &request).await? {
+            if let Some(container) = Box::pin(self.make_instance(&name, key, &request)).await? {
                 self.read(id, container.clone(), StoredUntil::default(), output);
                 let found = self.find(&container).await?;
                 let address = found.and_then(|found| found.address(self.settings.publish));
@@ -110,7 +110,7 @@ impl Shared {
         let _only = gate.lock().await;
         let network = self.network(given.organization, given.service).await?;
         let wish = Wish { image: reference, program, given, port: Some(port), network: &network, labels };
-        self.make(name, reference, body(&self.settings, wish), given).await
+        Box::pin(self.make(name, reference, body(&self.settings, wish), given)).await
     }
 
     /// Makes and starts a container. Nothing, when something was in the way: another worker has taken the

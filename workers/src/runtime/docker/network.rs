@@ -14,8 +14,8 @@ const TRIES: usize = 30;
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Shared {
-    /// The id of a service's network, which is made when there is none. When two processes make it at once, the
-    /// engine refuses one of them, since both name the same bridge.
+    /// The id of a service's network, which is made when there is none. When two processes make it at once,
+    /// the engine refuses one of them, since both name the same bridge.
     pub(super) async fn network(
         &self,
         organization: OrganizationId,

@@ -41,7 +41,7 @@ impl Shared {
                 }
                 self.engine.remove(&found.id).await?;
             }
-            made = self.make_command(&name, key, command, given).await?;
+            made = Box::pin(self.make_command(&name, key, command, given)).await?;
             if made.is_some() {
                 break;
             }
@@ -104,7 +104,7 @@ impl Shared {
         let _only = gate.lock().await;
         let network = self.network(given.organization, given.service).await?;
         let wish = Wish { image: reference, program, given, port: None, network: &network, labels };
-        self.make(name, reference, body(&self.settings, wish), given).await
+        Box::pin(self.make(name, reference, body(&self.settings, wish), given)).await
     }
 }
 

@@ -1,5 +1,5 @@
-//! The platform over a real Docker Engine: the real bus, router, runner and reconciler; what is fetched, built
-//! and pushed is not real, and what runs is BusyBox.
+//! The platform over a real Docker Engine: the real bus, router, runner and reconciler; what is fetched,
+//! built and pushed is not real, and what runs is BusyBox.
 
 use std::sync::Arc;
 use std::time::Duration;
