@@ -93,7 +93,8 @@ pub struct Exit {
 #[error("{message}")]
 pub struct RuntimeError {
     /// A stable word for programs: `program_not_found`, `port_taken`, `docker_needed`, `image_missing`,
-    /// `release_command_failed`, `release_command_timed_out`, `release_command_cancelled`, `fenced`, `runtime_failed`.
+    /// `release_command_failed`, `release_command_timed_out`, `release_command_cancelled`, `fenced`,
+    /// `runtime_failed`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the program, never a value of a variable.
     pub message: String,

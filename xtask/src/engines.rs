@@ -4,8 +4,8 @@
 //! pipe from the task that wanted them: whether that task ends, fails, is interrupted or is killed, the pipe
 //! closes, and the keeper stops the servers and removes the folder. Should the keeper itself be killed, the
 //! kernel ends the servers (parent death signal), and the next task sweeps the folder. So no signal is
-//! handled anywhere, and no process is ever looked up by its name alone: what a Docker Engine left is known by
-//! the folder and the control group that were its own.
+//! handled anywhere, and no process is ever looked up by its name alone: what a Docker Engine left is known
+//! by the folder and the control group that were its own.
 
 mod docker;
 mod images;

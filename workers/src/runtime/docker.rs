@@ -28,6 +28,7 @@ use crate::output::{Output, StoredUntil};
 use crate::runtime::docker::container::Container;
 use crate::runtime::docker::engine::Engine;
 use crate::runtime::docker::network::Gates;
+use crate::runtime::docker::outages::Outages;
 use crate::runtime::docker::reader::Reader;
 use crate::runtime::{Environment, Exit, InstanceRequest, InstanceState, Runtime, RuntimeError};
 
@@ -35,12 +36,14 @@ mod arguments;
 mod container;
 mod engine;
 mod events;
+mod firewall;
 mod holes;
 mod image;
 mod instance;
 mod labels;
 mod listening;
 mod network;
+mod outages;
 mod reader;
 mod release_command;
 
@@ -63,14 +66,15 @@ pub struct Settings {
     pub url: String,
     /// What is ours in it carries this id as a label.
     pub installation: Uuid,
-    /// An address of this host on which each instance's port is published, for edges on other machines. Without
-    /// it, the edge reaches containers by their own addresses, which only this host can.
+    /// An address of this host on which each instance's port is published, for edges on other machines.
+    /// Without it, the edge reaches containers by their own addresses, which only this host can.
     pub publish: Option<IpAddr>,
     /// Capabilities that are left of the kernel's list.
     pub capabilities: Vec<String>,
     /// Processes and threads of one instance at most.
     pub processes_max: u32,
-    /// Open files of one process at most.
+    /// Open files of one process at most; no more than the engine itself may have, or nothing starts where it
+    /// lacks the capability to raise limits.
     pub open_files_max: u64,
     /// How much `/tmp` holds where the rest may not be written.
     pub temporary_bytes: u64,
@@ -121,6 +125,7 @@ struct Shared {
     /// Containers that this process is stopping.
     stopping: Mutex<HashSet<String>>,
     exits: broadcast::Sender<Exit>,
+    outages: Outages,
     closing: CancellationToken,
 }
 
@@ -146,6 +151,7 @@ impl DockerRuntime {
             readers: Mutex::default(),
             stopping: Mutex::default(),
             exits: broadcast::channel(EXITS_KEPT).0,
+            outages: Outages::default(),
             closing: CancellationToken::new(),
         });
         let now = Utc::now().timestamp_nanos_opt().unwrap_or_default();
@@ -158,7 +164,11 @@ impl DockerRuntime {
     /// # Errors
     /// [`RuntimeError`] when it does not answer.
     pub async fn warnings(&self) -> Result<Vec<String>, RuntimeError> {
-        Ok(holes::of(&self.shared.engine.version().await?))
+        let mut lines = holes::of(&self.shared.engine.version().await?);
+        if !firewall::is_usable().await {
+            lines.push(firewall::ADVICE.to_owned());
+        }
+        Ok(lines)
     }
 
     /// Does something to its end, whether or not the caller waits for it: a step that is given up half-way

@@ -10,7 +10,7 @@ use bollard::{ClientVersion, Docker};
 use uuid::Uuid;
 
 /// How long anything may take before a test fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// One program under many names, about 2 MB.
 pub(crate) const BUSYBOX: &str = "switchback-test/busybox:latest";
 const LABEL: &str = "dev.switchback.installation";
@@ -78,7 +78,14 @@ async fn clean(client: &Docker, label: &str) {
         let _ = client.remove_container(&id, Some(options)).await;
     }
     for name in networks(client, label).await {
+        let found = client.inspect_network(&name, None).await.ok().and_then(|network| network.options);
         let _ = client.remove_network(&name).await;
+        if let Some(bridge) = found.and_then(|mut it| it.remove("com.docker.network.bridge.name")) {
+            for (flag, to) in [("-d", "169.254.0.0/16"), ("-o", "sb-+")] {
+                let rule = ["-w", "-D", "DOCKER-USER", "-i", &bridge, flag, to, "-j", "REJECT"];
+                let _ = std::process::Command::new("/usr/sbin/iptables").args(rule).output();
+            }
+        }
     }
     let options = ListImagesOptions { all: false, filters: filters(label), ..Default::default() };
     for image in client.list_images(Some(options)).await.unwrap_or_default() {

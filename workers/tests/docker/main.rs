@@ -4,6 +4,7 @@
 extern crate switchback_workers as workers;
 
 mod builder;
+mod daemon;
 mod engine;
 mod registry;
 mod runtime;

@@ -26,7 +26,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// Names of interfaces have 15 characters at most.
 const BRIDGE_PREFIX: &str = "sbk";
-/// In the folder: the name of the bridge, written before there is one.
+/// In the folder: the name of the bridge and the number of its network, written before there is one.
 const BRIDGE_NOTE: &str = "docker-bridge";
 /// Second numbers of `10.N.0.0/16` that are tried.
 const NETWORKS: std::ops::Range<u8> = 100..250;
@@ -88,7 +88,8 @@ fn make_bridge(place: &Path) -> Result<Network, Failure> {
     let bridge = format!("{BRIDGE_PREFIX}{process}");
     let number = free_network(process, &taken)
         .ok_or_else(|| Failure::new("no network 10.N.0.0/16 is free for the Docker Engine"))?;
-    fs::write(place.join(BRIDGE_NOTE), &bridge).doing(|| "note the name of a bridge".to_owned())?;
+    fs::write(place.join(BRIDGE_NOTE), format!("{bridge} {number}"))
+        .doing(|| "note the name of a bridge".to_owned())?;
     let ip = |words: &[&str]| program::output(Command::new("/usr/sbin/ip").args(words));
     ip(&["link", "add", "name", &bridge, "type", "bridge"])?;
     let address = format!("{}/24", Ipv4Addr::new(10, number, 0, 1));
@@ -114,7 +115,7 @@ fn group(place: &Path) -> String {
 /// Removes what an engine that lived in the folder has left outside of it: processes, mounts, the bridge,
 /// control groups. Nothing, where none lived.
 pub(super) fn clear_away(place: &Path) -> Result<(), Failure> {
-    let Ok(bridge) = fs::read_to_string(place.join(BRIDGE_NOTE)) else { return Ok(()) };
+    let Ok(note) = fs::read_to_string(place.join(BRIDGE_NOTE)) else { return Ok(()) };
     let folder = place.join("docker");
     poll::until(KILL_LIMIT, || -> Result<Option<()>, Failure> {
         let left = processes(|id| is_server(id, &folder) || is_in(id, &group(place)))?;
@@ -123,9 +124,8 @@ pub(super) fn clear_away(place: &Path) -> Result<(), Failure> {
     })
     .doing(|| "end what the Docker Engine of the tests started".to_owned())?;
     unmount(&folder)?;
-    let interfaces = Path::new("/sys/class/net");
-    if bridge.starts_with(BRIDGE_PREFIX) && interfaces.join(&bridge).exists() {
-        program::output(Command::new("/usr/sbin/ip").args(["link", "delete", &bridge]))?;
+    if let Some((bridge, number)) = note.split_once(' ').filter(|_| note.starts_with(BRIDGE_PREFIX)) {
+        remove_networks(bridge, number)?;
     }
     remove_groups(&group(place));
     Ok(())
@@ -175,6 +175,38 @@ fn unmount(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Removes the bridge, those of networks that tests have left, and the rules of the host's firewall for them:
+/// an engine that stops leaves all of these for the next.
+fn remove_networks(bridge: &str, number: &str) -> Result<(), Failure> {
+    let ip = |words: &[&str]| program::output(Command::new("/usr/sbin/ip").args(words));
+    let listed = ip(&["-4", "-oneline", "address", "show"])?;
+    let begin = format!(" 10.{number}.");
+    let ours = listed.lines().filter(|line| line.contains(&begin));
+    let mut bridges: Vec<&str> = ours.filter_map(|line| line.split_whitespace().nth(1)).collect();
+    if !bridges.contains(&bridge) && Path::new("/sys/class/net").join(bridge).exists() {
+        bridges.push(bridge); // It has no address yet.
+    }
+    for bridge in bridges {
+        for table in ["filter", "nat"] {
+            let iptables = |words: &[&str]| {
+                program::output(Command::new("/usr/sbin/iptables").args(["-w", "-t", table]).args(words))
+            };
+            for rule in iptables(&["-S"])?.lines().filter(|rule| is_about(rule, bridge)) {
+                let words: Vec<&str> = rule.split_whitespace().skip(1).collect();
+                // Another daemon may have removed it meanwhile.
+                let _ = iptables(&[&["-D"], &words[..]].concat());
+            }
+        }
+        ip(&["link", "delete", bridge])?;
+    }
+    Ok(())
+}
+
+/// Whether a line of `iptables -S` is a rule that names an interface.
+fn is_about(rule: &str, interface: &str) -> bool {
+    rule.starts_with("-A ") && rule.split_whitespace().any(|word| word == interface)
+}
+
 /// Control groups are directories that hold no files of anybody's; an empty one can be removed.
 fn remove_groups(group: &str) {
     let hierarchies = fs::read_dir(CONTROL_GROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -200,6 +232,13 @@ mod tests {
         assert_ne!(first, second);
         let all: String = NETWORKS.map(|number| format!(" 10.{number}.0.1/24")).collect();
         assert_eq!(free_network(7, &all), None);
+    }
+
+    #[test]
+    fn a_rule_is_about_the_interface_that_it_names() {
+        assert!(is_about("-A FORWARD -i sbk1 ! -o sbk1 -j ACCEPT", "sbk1"));
+        assert!(!is_about("-A FORWARD -i sbk12 -j ACCEPT", "sbk1"));
+        assert!(!is_about("-N sbk1", "sbk1"));
     }
 
     #[test]

@@ -99,7 +99,8 @@ fn host(settings: &Settings, given: &Environment, port: Option<u16>, network: &s
         }),
         auto_remove: Some(false),
         log_config: Some(HostConfigLogConfig {
-            typ: Some("local".into()),
+            // Not `local`, which forgets where a line of more than 16 KiB ends.
+            typ: Some("json-file".into()),
             config: Some(log.map(|(name, value)| (name.to_owned(), value)).into()),
         }),
         ..HostConfig::default()

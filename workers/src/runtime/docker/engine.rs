@@ -8,6 +8,7 @@ use bollard::query_parameters::{ListContainersOptions, ListNetworksOptions, Remo
 use bollard::{ClientVersion, Docker};
 use eventlog::error::BoxError;
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
 use crate::runtime::RuntimeError;
 
@@ -15,6 +16,9 @@ use crate::runtime::RuntimeError;
 const SOCKET: &str = "/var/run/docker.sock";
 /// How long one call may take; those that wait for something have limits of their own.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// How long an engine that is being restarted is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long the library waits for the first byte of an answer; longer than any limit of ours.
 const ANSWER_LIMIT_SECONDS: u64 = 3600;
 /// Versions of the interface, the best first: 1.44 is the oldest that Docker Engine 29 still speaks, and 1.41
@@ -31,18 +35,22 @@ pub(super) struct Trouble {
     /// What the engine answered with, when it did.
     pub(super) status: Option<u16>,
     pub(super) said: String,
+    /// Nobody listened, so nothing was asked.
+    is_away: bool,
     source: BoxError,
 }
 
 impl Trouble {
     pub(super) fn new(doing: &str, error: bollard::errors::Error) -> Self {
-        let (status, said) = match &error {
-            bollard::errors::Error::DockerResponseServerError { status_code, message } => {
+        let (status, said) =
+            if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &error {
                 (Some(*status_code), message.clone())
-            }
-            other => (None, chain(other)),
-        };
-        Self { doing: doing.to_owned(), status, said, source: Box::new(error) }
+            } else {
+                (None, chain(&error))
+            };
+        let is_away = matches!(&error, bollard::errors::Error::HyperLegacyError { err } if err.is_connect())
+            || matches!(&error, bollard::errors::Error::SocketNotFoundError(_));
+        Self { doing: doing.to_owned(), status, said, is_away, source: Box::new(error) }
     }
 
     /// What the call was about is not there.
@@ -63,7 +71,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl From<Trouble> for RuntimeError {
     fn from(trouble: Trouble) -> Self {
-        let Trouble { doing, status, said, source } = trouble;
+        let Trouble { doing, status, said, source, .. } = trouble;
         // What it does not understand it will not understand the next time either.
         let permanent = status == Some(400);
         let message = format!("the Docker Engine could not {doing}: {said}");
@@ -110,7 +118,7 @@ impl Engine {
                     Err(trouble) => return Err(self.located(trouble)),
                 }
             }
-            Err(refused.map_or_else(|| unreachable_versions(), |trouble| self.located(trouble)))
+            Err(refused.map_or_else(unreachable_versions, |trouble| self.located(trouble)))
         });
         client.await.cloned()
     }
@@ -120,11 +128,25 @@ impl Engine {
         trouble
     }
 
-    /// One call.
+    /// One call. An engine that is not there for a moment is waited for.
     pub(super) async fn call<T, F: Future<Output = Result<T, bollard::errors::Error>>>(
         &self,
         doing: &str,
-        call: impl FnOnce(Docker) -> F,
+        call: impl Fn(Docker) -> F,
+    ) -> Result<T, Trouble> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.call_once(doing, &call).await {
+                Err(trouble) if trouble.is_away && Instant::now() < patience => sleep(PAUSE).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn call_once<T, F: Future<Output = Result<T, bollard::errors::Error>>>(
+        &self,
+        doing: &str,
+        call: impl Fn(Docker) -> F,
     ) -> Result<T, Trouble> {
         let client = self.client().await?;
         within(CALL_LIMIT, doing, call(client)).await.map_err(|trouble| match trouble.status {
@@ -134,7 +156,8 @@ impl Engine {
     }
 
     pub(super) async fn version(&self) -> Result<SystemVersion, Trouble> {
-        self.call("say which version it is", |client| async move { client.version().await }).await
+        // Who asks this wants to know whether it is there now.
+        self.call_once("say which version it is", |client| async move { client.version().await }).await
     }
 
     /// A container by its name or id.
@@ -150,7 +173,10 @@ impl Engine {
         let filters = Some(HashMap::from([("label".to_owned(), labels)]));
         let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
         let doing = "list its containers";
-        let found = self.call(doing, |client| async move { client.list_containers(Some(options)).await });
+        let found = self.call(doing, |client| {
+            let options = options.clone();
+            async move { client.list_containers(Some(options)).await }
+        });
         let listed = |summary: bollard::models::ContainerSummary| {
             Some(Listed { id: summary.id?, labels: summary.labels.unwrap_or_default() })
         };
@@ -161,16 +187,23 @@ impl Engine {
     pub(super) async fn networks(&self, labels: Vec<String>) -> Result<Vec<Network>, Trouble> {
         let filters = Some(HashMap::from([("label".to_owned(), labels)]));
         let options = ListNetworksOptions { filters };
-        self.call("list its networks", |client| async move { client.list_networks(Some(options)).await })
-            .await
+        self.call("list its networks", |client| {
+            let options = options.clone();
+            async move { client.list_networks(Some(options)).await }
+        })
+        .await
     }
 
     /// Kills a container and removes it, with the volumes that it had for itself.
     pub(super) async fn remove(&self, id: &str) -> Result<(), Trouble> {
         let options = RemoveContainerOptions { force: true, v: true, link: false };
         let doing = "remove a container";
-        let removed =
-            self.call(doing, |client| async move { client.remove_container(id, Some(options)).await }).await;
+        let removed = self
+            .call(doing, |client| {
+                let options = options.clone();
+                async move { client.remove_container(id, Some(options)).await }
+            })
+            .await;
         match removed {
             // Another one is removing it.
             Err(trouble) if trouble.is_absent() || trouble.is_conflict() => Ok(()),
@@ -192,7 +225,8 @@ fn absent<T>(trouble: Trouble) -> Result<Option<T>, Trouble> {
 
 fn unreachable_versions() -> Trouble {
     let said = "no version of the interface was tried".to_owned();
-    Trouble { doing: "be reached".into(), status: None, source: said.clone().into(), said }
+    let source = said.clone().into();
+    Trouble { doing: "be reached".into(), status: None, said, is_away: false, source }
 }
 
 /// Waits for an answer, but not for ever.
@@ -205,7 +239,13 @@ pub(super) async fn within<T>(
         Ok(answer) => answer.map_err(|error| Trouble::new(doing, error)),
         Err(late) => {
             let said = format!("it did not answer within {} s", limit.as_secs());
-            Err(Trouble { doing: doing.to_owned(), status: None, said, source: Box::new(late) })
+            Err(Trouble {
+                doing: doing.to_owned(),
+                status: None,
+                said,
+                is_away: false,
+                source: Box::new(late),
+            })
         }
     }
 }
@@ -225,7 +265,7 @@ mod tests {
         assert!(error.permanent && error.message.contains("give the path of its socket"), "{error}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_engine_that_is_not_there_is_said_and_may_be_tried_again() {
         let engine = Engine::new("unix:///no/such.sock").unwrap();
         let error = RuntimeError::from(engine.inspect("x").await.unwrap_err());

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptions;
+use chrono::Utc;
 use domain::service::release::InstanceId;
 use eventlog::logs::Channel;
 use futures::StreamExt;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::runtime::Exit;
 use crate::runtime::docker::container::{Container, exit_in_words};
@@ -53,6 +54,7 @@ pub(super) async fn listen(shared: Weak<Shared>, since: i64) {
             warn!("the Docker Engine is not heard any more: {}", trouble.said);
         }
         let Some(shared) = shared.upgrade() else { return };
+        shared.outages.begin(Utc::now());
         // Their containers may have been removed while nobody listened.
         shared.readers().retain(|_, reader| !reader.done.is_cancelled());
         drop(shared);
@@ -62,6 +64,10 @@ pub(super) async fn listen(shared: Weak<Shared>, since: i64) {
 
 async fn listen_once(shared: &Weak<Shared>, heard: &mut Heard, is_said: &mut bool) -> Result<(), Trouble> {
     let Some(strong) = shared.upgrade() else { return Ok(()) };
+    strong.engine.version().await?;
+    if strong.outages.end(Utc::now()) {
+        info!("the Docker Engine is heard again");
+    }
     let client = strong.engine.client().await?;
     let ours = labels::is(labels::INSTALLATION, strong.settings.installation);
     drop(strong);
@@ -116,6 +122,9 @@ fn hear(shared: &std::sync::Arc<Shared>, event: EventMessage, asked: &mut HashSe
 async fn tell(shared: Weak<Shared>, id: InstanceId, container: String, status: i64) {
     let Some(shared) = shared.upgrade() else { return };
     let found = shared.engine.inspect(&container).await.ok().flatten().and_then(Container::of);
+    if found.as_ref().and_then(|found| found.finished).is_some_and(|at| shared.outages.cover(at)) {
+        return; // Ended by the engine, when it stopped or came back.
+    }
     let exit = found.as_ref().map_or_else(|| exit_in_words(status), Container::exit);
     // There may be no reader.
     let _ = shared.exits.send(Exit { id, exit: exit.clone() });
@@ -123,7 +132,7 @@ async fn tell(shared: Weak<Shared>, id: InstanceId, container: String, status: i
     drop(shared);
     if let Some(reader) = reader {
         let _ = timeout(READ_LIMIT, reader.done.cancelled()).await; // Then the line comes before others.
-        let at = found.and_then(|found| found.finished).unwrap_or_else(chrono::Utc::now);
+        let at = found.and_then(|found| found.finished).unwrap_or_else(Utc::now);
         reader.output.line_at(Channel::Platform, at, format!("the program ended with {exit}")).await;
     }
 }

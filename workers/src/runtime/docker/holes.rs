@@ -17,7 +17,7 @@ const HOLES: [Hole; 4] = [
     Hole {
         component: "runc",
         closed_in: &[[1, 2, 8], [1, 3, 3]],
-        what: "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: a container can reach the host by racing mounts",
+        what: "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881: a container can reach the host",
     },
     Hole {
         component: "Engine",

@@ -13,6 +13,8 @@ use crate::runtime::docker::Shared;
 use crate::runtime::docker::engine::{Trouble, within};
 use crate::runtime::{Environment, RuntimeError};
 
+/// Where the engine looks for programs when an image does not say it.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long fetching an image may take.
 const FETCH_LIMIT: Duration = Duration::from_mins(10);
 
@@ -109,11 +111,9 @@ fn image(config: bollard::models::ImageConfig) -> Image {
     let variables = variables.iter().filter_map(|variable| variable.split_once('='));
     let ports = config.exposed_ports.unwrap_or_default();
     let tcp = ports.iter().filter_map(|port| port.strip_suffix("/tcp").unwrap_or(port).parse().ok());
-    Image {
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        directory: config.working_dir.unwrap_or_default(),
-        port: tcp.min(),
-    }
+    let mut all = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    all.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Image { variables: all, directory: config.working_dir.unwrap_or_default(), port: tcp.min() }
 }
 
 #[cfg(test)]

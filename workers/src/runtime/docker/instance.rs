@@ -52,7 +52,7 @@ impl Shared {
                 self.read_to_the_end(&found.id).await;
                 self.engine.remove(&found.id).await?;
             }
-            if let Some(container) = self.make_instance(&name, key, &request).await? {
+            if let Some(container) = Box::pin(self.make_instance(&name, key, &request)).await? {
                 self.read(id, container.clone(), StoredUntil::default(), output);
                 let found = self.find(&container).await?;
                 let address = found.and_then(|found| found.address(self.settings.publish));
@@ -110,7 +110,7 @@ impl Shared {
         let _only = gate.lock().await;
         let network = self.network(given.organization, given.service).await?;
         let wish = Wish { image: reference, program, given, port: Some(port), network: &network, labels };
-        self.make(name, reference, body(&self.settings, wish), given).await
+        Box::pin(self.make(name, reference, body(&self.settings, wish), given)).await
     }
 
     /// Makes and starts a container. Nothing, when something was in the way: another worker has taken the
@@ -133,7 +133,10 @@ impl Shared {
         let doing = "make a container";
         let made = self
             .engine
-            .call(doing, |client| async move { client.create_container(Some(options), body).await })
+            .call(doing, |client| {
+                let (options, body) = (options.clone(), body.clone());
+                async move { client.create_container(Some(options), body).await }
+            })
             .await;
         let id = match made {
             Ok(made) => made.id,
@@ -167,6 +170,8 @@ impl Shared {
         let Some(found) = found else { return Ok(InstanceState::Absent) };
         Ok(match found.phase {
             Phase::Running => InstanceState::Running { address: self.address(&found)? },
+            // Ended with the engine, as it does with the platform where there are processes.
+            Phase::Over if found.finished.is_some_and(|at| self.outages.cover(at)) => InstanceState::Absent,
             Phase::Over => InstanceState::Exited { exit: found.exit() },
             // Its worker died before it was started; who starts it makes it anew.
             Phase::Created => InstanceState::Absent,
@@ -239,8 +244,10 @@ impl Shared {
     async fn signal(&self, id: &str, signal: &str) -> Result<(), RuntimeError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
         let doing = "send a signal to a container";
-        let sent =
-            self.engine.call(doing, |client| async move { client.kill_container(id, Some(options)).await });
+        let sent = self.engine.call(doing, |client| {
+            let options = options.clone();
+            async move { client.kill_container(id, Some(options)).await }
+        });
         match sent.await {
             // It has ended by now.
             Err(trouble) if trouble.is_absent() || trouble.is_conflict() => Ok(()),

@@ -45,6 +45,16 @@ pub(super) fn network_name(service: ServiceId) -> String {
     format!("switchback-{service}")
 }
 
+/// All names that [`bridge_name`] gives, as the firewall writes it.
+pub(super) const ALL_BRIDGES: &str = "sb-+";
+
+/// The name of its bridge on the host, of which 15 characters count. The last digits of an id are its random
+/// ones.
+pub(super) fn bridge_name(service: ServiceId) -> String {
+    let digits = service.0.simple().to_string();
+    format!("sb-{}", &digits[digits.len() - 12..])
+}
+
 /// What all containers of a release have.
 pub(super) fn of_release(
     installation: Uuid,

@@ -1,25 +1,31 @@
 //! Networks: each service has one of its own, on which its containers do not see each other.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::NetworkCreateRequest;
 use domain::id::{OrganizationId, ServiceId};
 
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::{Shared, labels};
+use crate::runtime::docker::{Shared, failed, firewall, labels};
+
+/// How often a network that somebody else is making is looked for.
+const TRIES: usize = 30;
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Shared {
-    /// The id of a service's network, which is made when there is none. Two processes may both make one, since
-    /// names are not unique: then the older is taken by both.
+    /// The id of a service's network, which is made when there is none. When two processes make it at once,
+    /// the engine refuses one of them, since both name the same bridge.
     pub(super) async fn network(
         &self,
         organization: OrganizationId,
         service: ServiceId,
     ) -> Result<String, RuntimeError> {
-        if let Some(id) = self.networks_of(service).await?.into_iter().next() {
-            return Ok(id);
-        }
-        let options = [("com.docker.network.bridge.enable_icc", "false")];
+        let bridge = labels::bridge_name(service);
+        // Before anything is on it; and again, since somebody may have loaded other rules.
+        firewall::close(&bridge).await;
+        let options =
+            [("com.docker.network.bridge.enable_icc", "false"), ("com.docker.network.bridge.name", &bridge)];
         let request = NetworkCreateRequest {
             name: labels::network_name(service),
             driver: Some("bridge".into()),
@@ -27,17 +33,24 @@ impl Shared {
             labels: Some(labels::of_service(self.settings.installation, organization, service)),
             ..NetworkCreateRequest::default()
         };
-        let doing = "make a network for the service";
-        let made = self.engine.call(doing, |client| async move { client.create_network(request).await });
-        let made = made.await.map_err(RuntimeError::from)?.id;
-        let oldest = self.networks_of(service).await?.into_iter().next();
-        match oldest {
-            Some(oldest) if oldest != made => {
-                self.remove_network(&made).await?;
-                Ok(oldest)
+        let mut refused = None;
+        for _ in 0..TRIES {
+            if let Some(id) = self.networks_of(service).await?.into_iter().next() {
+                return Ok(id);
             }
-            _ => Ok(made),
+            let made = self.engine.call("make a network for the service", |client| {
+                let request = request.clone();
+                async move { client.create_network(request).await }
+            });
+            match made.await {
+                Ok(made) => return Ok(made.id),
+                // Another worker is making it at this moment.
+                Err(trouble) if trouble.status == Some(403) => refused = Some(trouble),
+                Err(trouble) => return Err(trouble.into()),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
+        Err(refused.map_or_else(|| failed("make a network for the service"), RuntimeError::from))
     }
 
     /// Removes the network of a service that has no container any more.
@@ -49,6 +62,9 @@ impl Shared {
         }
         for id in self.networks_of(service).await? {
             self.remove_network(&id).await?;
+        }
+        if self.networks_of(service).await?.is_empty() {
+            firewall::open(&labels::bridge_name(service)).await;
         }
         Ok(())
     }

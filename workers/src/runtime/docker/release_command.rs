@@ -41,7 +41,7 @@ impl Shared {
                 }
                 self.engine.remove(&found.id).await?;
             }
-            made = self.make_command(&name, key, command, given).await?;
+            made = Box::pin(self.make_command(&name, key, command, given)).await?;
             if made.is_some() {
                 break;
             }
@@ -62,8 +62,7 @@ impl Shared {
         let found = self.engine.inspect(&container.id).await?.and_then(Container::of);
         let Some(found) = found else {
             container.is_kept = true;
-            self.take_over(&name, key).await?; // A later worker has removed it.
-            return Err(failed("say how the command ended: its container was removed"));
+            return Err(self.removed(&name, key).await);
         };
         if found.is_success() {
             container.is_kept = true;
@@ -75,6 +74,18 @@ impl Shared {
             return Err(failed("keep the release command running, as it was restarted; it is run again"));
         }
         Err(ended("release_command_failed", command, &format!("ended with {}", found.exit())))
+    }
+
+    /// Why a command's container is gone: a later worker has removed it, and is about to make its own.
+    async fn removed(&self, name: &str, key: StepKey) -> RuntimeError {
+        for _ in 0..TRIES {
+            match self.take_over(name, key).await {
+                Err(error) => return error,
+                Ok(Some(_)) => break,
+                Ok(None) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        failed("say how the command ended: its container was removed")
     }
 
     async fn make_command(
@@ -93,7 +104,7 @@ impl Shared {
         let _only = gate.lock().await;
         let network = self.network(given.organization, given.service).await?;
         let wish = Wish { image: reference, program, given, port: None, network: &network, labels };
-        self.make(name, reference, body(&self.settings, wish), given).await
+        Box::pin(self.make(name, reference, body(&self.settings, wish), given)).await
     }
 }
 

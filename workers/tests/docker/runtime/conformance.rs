@@ -1,4 +1,5 @@
-//! What every runtime does, by containers; the other process of the platform is another runtime on the engine.
+//! What every runtime does, by containers; the other process of the platform is another runtime on the
+//! engine.
 
 use async_trait::async_trait;
 use domain::command_line::CommandLine;

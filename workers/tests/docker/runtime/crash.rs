@@ -15,8 +15,12 @@ async fn create(stage: &Stage, request: &InstanceRequest, labels: &[(&str, Strin
     let name = Some(format!("switchback-{}-{}", request.id.deployment, request.id.ordinal));
     let labels: HashMap<String, String> =
         labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let body =
-        ContainerCreateBody { image: Some(BUSYBOX.into()), labels: Some(labels), ..Default::default() };
+    let body = ContainerCreateBody {
+        image: Some(BUSYBOX.into()),
+        cmd: Some(vec!["true".into()]),
+        labels: Some(labels),
+        ..Default::default()
+    };
     let options = CreateContainerOptions { name, ..Default::default() };
     stage.engine.client.create_container(Some(options), body).await.unwrap().id
 }

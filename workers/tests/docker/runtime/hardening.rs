@@ -1,14 +1,9 @@
 //! What a program finds when it looks around in its container, and tries what it should not.
 
 use domain::secret::Secret;
-use tokio::sync::Mutex;
 use workers::runtime::Runtime;
 
 use crate::runtime::stage::{GRACE, Stage, until};
-
-/// A daemon that starts removes the rules of all others that keep networks apart, so none is started while
-/// that is looked at.
-pub(crate) static RULES: Mutex<()> = Mutex::const_new(());
 
 const LOOK: &str = r#"
 echo "socket: $(find / -xdev -name 'docker.sock' -o -name 'containerd.sock' 2>/dev/null)"
@@ -54,7 +49,7 @@ async fn a_container_has_nothing_of_the_host() {
         "kcore: no",
         "sysctl: no",
         "sysrq: no",
-        "65536\n0",
+        "16384\n0",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in\n{text}");
     }
@@ -71,7 +66,7 @@ async fn a_fork_bomb_ends_at_the_limit_and_takes_nobody_with_it() {
     let stage = Stage::with(|settings| settings.processes_max = 40);
     let neighbour = stage.instance("sleep 1000");
     let beside = stage.start(&neighbour).await;
-    let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done 2>/dev/null; echo not reached";
+    let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; echo not reached";
     let request = stage.script(script);
     stage.start(&request).await;
     let is_refused = |line: &String| line.contains("fork") && line.contains("Resource temporarily");
@@ -85,7 +80,6 @@ async fn a_fork_bomb_ends_at_the_limit_and_takes_nobody_with_it() {
 
 #[tokio::test]
 async fn a_container_reaches_neither_other_services_nor_the_clouds_own_address() {
-    let _rules = RULES.lock().await;
     let stage = Stage::new();
     let own = stage.instance("httpd -f -p $PORT -h /etc");
     let mut other = stage.instance("httpd -f -p $PORT -h /etc");
@@ -95,6 +89,10 @@ async fn a_container_reaches_neither_other_services_nor_the_clouds_own_address()
         let answers = async || tokio::net::TcpStream::connect(address).await.is_ok();
         until("it is reached from the host", answers).await;
     }
+    // What any daemon does that starts on this machine: the engine's own rules are gone.
+    let flush = ["-w", "-F", "DOCKER-ISOLATION-STAGE-1"];
+    let flushed = std::process::Command::new("/usr/sbin/iptables").args(flush).status().unwrap();
+    assert!(flushed.success());
     let mut probe = stage.script(
         "for a in $OWN $OTHER 169.254.169.254:80; do \
          nc -w 2 ${a%:*} ${a#*:} </dev/null >/dev/null 2>&1 && echo REACHED $a || echo no $a; done; \

@@ -69,3 +69,53 @@ async fn an_image_that_is_nowhere_is_said() {
     assert!(error.message.contains(&reference) && error.message.contains("Deploy again"), "{error}");
     stage.is_empty().await;
 }
+
+/// An image that was built elsewhere: its own command, user, directory and port.
+#[tokio::test]
+async fn an_image_runs_as_it_says_itself() {
+    let stage = Stage::new();
+    let image = commit(&stage).await;
+    let mut request = stage.instance("never used");
+    request.start = domain::plan::Start::Image {};
+    request.environment.files = workers::registry::Files::Image(image.clone());
+    let instance = stage.start(&request).await;
+    assert_eq!(instance.address.port(), 9000, "what it exposes");
+    stage.wait_for("65534 in /etc on 9000").await;
+    until("it answers", async || get(instance.address).await.is_some()).await;
+    stage.runtime.stop(request.id, GRACE).await.unwrap();
+    stage.is_empty().await;
+    let options = None::<bollard::query_parameters::RemoveImageOptions>;
+    stage.engine.client.remove_image(&image, options, None).await.unwrap();
+}
+
+async fn commit(stage: &Stage) -> String {
+    let client = &stage.engine.client;
+    let body = bollard::models::ContainerCreateBody {
+        image: Some(crate::engine::BUSYBOX.into()),
+        cmd: Some(vec!["true".into()]),
+        ..Default::default()
+    };
+    let container = client
+        .create_container(None::<bollard::query_parameters::CreateContainerOptions>, body)
+        .await
+        .unwrap()
+        .id;
+    let script = "echo $(id -u) in $(pwd) on $PORT; exec httpd -f -p 9000 -h /etc";
+    let config = bollard::models::ContainerConfig {
+        cmd: Some(["sh", "-c", script].map(str::to_owned).into()),
+        user: Some("65534".into()),
+        working_dir: Some("/etc".into()),
+        exposed_ports: Some(vec!["9000/tcp".into()]),
+        labels: Some(
+            [("dev.switchback.installation".to_owned(), stage.engine.installation.to_string())].into(),
+        ),
+        ..Default::default()
+    };
+    let options = bollard::query_parameters::CommitContainerOptions {
+        container: Some(container.clone()),
+        ..Default::default()
+    };
+    let image = client.commit_container(options, config).await.unwrap().id;
+    client.remove_container(&container, None).await.unwrap();
+    image
+}
