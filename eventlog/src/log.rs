@@ -98,6 +98,23 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`ReadError::Unavailable`].
     async fn head(&self) -> Result<Position, ReadError>;
+
+    /// How much it holds, where that is known without counting.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    async fn size(&self) -> Result<Option<Size>, ReadError> {
+        Ok(None)
+    }
+}
+
+/// How much a log holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Commits.
+    pub commits: u64,
+    /// Bytes that they take, as the engine counts them.
+    pub bytes: u64,
 }
 
 /// A log that several parts of a program share.

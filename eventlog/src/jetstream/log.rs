@@ -13,7 +13,7 @@ use crate::heads::Heads;
 use crate::jetstream::append::{Append, Outcome};
 use crate::jetstream::read::{Shared, subject_of};
 use crate::jetstream::{ConnectError, Settings, durable, follow, streams};
-use crate::log::{EventLog, Filter, Page, Slice};
+use crate::log::{EventLog, Filter, Page, Size, Slice};
 
 /// The event log on `JetStream`. Clones are the same log.
 #[derive(Clone)]
@@ -80,5 +80,9 @@ impl EventLog for JetStreamLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.shared.reader().head().await
+    }
+
+    async fn size(&self) -> Result<Option<Size>, ReadError> {
+        self.shared.reader().size().await.map(Some)
     }
 }

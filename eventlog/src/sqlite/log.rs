@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::commit::{Commit, Head, RecordedCommit};
 use crate::envelope;
 use crate::error::{AppendError, OpenError, ReadError};
-use crate::log::{EventLog, Filter, Page, Slice};
+use crate::log::{EventLog, Filter, Page, Size, Slice};
 use crate::sqlite::database::Database;
 use crate::sqlite::read::{self, FORMAT};
 use crate::sqlite::write::{Request, Write, Writer};
@@ -114,6 +114,11 @@ impl EventLog for SqliteLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         Ok(*self.shared.grown.borrow())
+    }
+
+    async fn size(&self) -> Result<Option<Size>, ReadError> {
+        let bytes = read::bytes(&self.shared.readers).await?;
+        Ok(Some(Size { commits: self.shared.grown.borrow().0, bytes }))
     }
 }
 

@@ -33,6 +33,13 @@ const CHECKED_AT_OPEN: u64 = 200;
 
 const COLUMNS: &str = "position, organization, kind, aggregate, version, hash, payload";
 
+/// How many bytes the file has.
+pub(super) async fn bytes(readers: &SqlitePool) -> Result<u64, ReadError> {
+    let query = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+    let bytes: Result<i64, _> = sqlx::query_scalar(query).fetch_one(readers).await;
+    bytes.map(i64::cast_unsigned).map_err(|source| ReadError::Unavailable { source: source.into() })
+}
+
 /// A row of the log.
 struct Stored {
     position: Position,

@@ -4,6 +4,7 @@ mod blobs;
 mod connect;
 mod disaster;
 mod logs;
+mod secure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
