@@ -1,5 +1,6 @@
 //! The adapters on JetStream, with one server and with three.
 
+mod bad_days;
 mod blobs;
 mod connect;
 mod disaster;

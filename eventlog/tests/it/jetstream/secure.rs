@@ -162,11 +162,16 @@ fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, nats: Value) -> String
 }
 
 fn account(operator: &KeyPair, account: &KeyPair, name: &str) -> String {
-    let limits = json!({
+    let mut limits = json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
-        "leaf": -1, "mem_storage": -1, "disk_storage": if name == "SYS" { 0 } else { -1 },
-        "streams": -1, "consumer": -1,
+        "leaf": -1,
     });
+    // The system account may have no streams.
+    if name != "SYS" {
+        for limit in ["mem_storage", "disk_storage", "streams", "consumer"] {
+            limits[limit] = json!(-1);
+        }
+    }
     token(operator, account, name, json!({ "type": "account", "version": 2, "limits": limits }))
 }
 
