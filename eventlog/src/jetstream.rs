@@ -81,8 +81,8 @@ impl Settings {
 /// How an encrypted connection is made. With either of them, none is made in the clear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The authorities that the server's certificate has to come from, in PEM. Without: those that the machine
-    /// trusts.
+    /// The authorities that the server's certificate has to come from, in PEM. Without: those that the
+    /// machine trusts.
     pub authority: Option<PathBuf>,
     /// Our certificate and its key, each in PEM, when the server asks for one.
     pub client: Option<(PathBuf, PathBuf)>,
@@ -99,8 +99,8 @@ impl Tls {
 pub struct Retention {
     /// What is so old falls away.
     pub age: Duration,
-    /// With so many bytes, a store is full: the oldest of all lines fall away, uploads are refused. The server
-    /// reserves those for lines.
+    /// With so many bytes, a store is full: the oldest of all lines fall away, uploads are refused. The
+    /// server reserves those for lines.
     pub bytes: u64,
 }
 
