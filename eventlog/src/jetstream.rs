@@ -210,8 +210,8 @@ pub enum ConnectError {
     },
     /// The server has not the room that a stream is to have.
     #[error(
-        "NATS has no room for stream {stream}: it reserves {bytes} bytes for it; raise its `max_file_store`, or \
-         lower how much is kept"
+        "NATS has no room for stream {stream}: it reserves {bytes} bytes for it; raise its \
+         `max_file_store`, or lower how much is kept"
     )]
     NoRoom {
         /// The stream.

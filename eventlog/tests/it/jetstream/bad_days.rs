@@ -243,7 +243,5 @@ async fn a_leader_that_is_killed_under_64_writers_loses_nothing_and_doubles_noth
         after = page.reached;
     }
     assert_eq!((found, log.head().await.unwrap()), (acknowledged, Position(acknowledged)));
-    eprintln!(
-        "{acknowledged} commits of {WRITERS} writers; the longest wait over the loss of the leader: {longest:?}"
-    );
+    eprintln!("{acknowledged} commits, {WRITERS} at once; longest wait over the leader's loss: {longest:?}");
 }
