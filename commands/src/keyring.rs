@@ -7,8 +7,8 @@
 //!
 //! Keys are kept in files ([`Keyring::open`]) by a process that is alone, and among the entries
 //! ([`Keyring::shared`]) by processes that share them; there they are wrapped by a master key that the
-//! operator gives to each process, and that no engine ever has. A key that was used once is kept in memory, so
-//! that values can be sealed and opened while the store is away.
+//! operator gives to each process, and that no engine ever has. A key that was used once is kept in memory,
+//! so that values can be sealed and opened while the store is away.
 
 mod cipher;
 mod files;

@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::StoreError;
 
-/// The bytes of a blob, piece by piece. An error ends it; one of the kind `InvalidData` says that the bytes are
-/// not those that were put.
+/// The bytes of a blob, piece by piece. An error ends it; one of the kind `InvalidData` says that the bytes
+/// are not those that were put.
 pub type Content = BoxStream<'static, io::Result<Bytes>>;
 
 /// A blob that was not kept; nothing of it is.

@@ -1,8 +1,9 @@
 //! The port to calls: ask every process of a kind something, and gather the answers.
 //!
-//! Who is there says so at once, and answers when it can; so whoever asks knows for how many answers it waits.
-//! A process that hangs, or dies after it said so, is counted and has no answer. One that cannot be reached at
-//! the moment is not counted: whoever has to be sure asks again, or knows from elsewhere how many there are.
+//! Who is there says so at once, and answers when it can; so whoever asks knows for how many answers it
+//! waits. A process that hangs, or dies after it said so, is counted and has no answer. One that cannot be
+//! reached at the moment is not counted: whoever has to be sure asks again, or knows from elsewhere how many
+//! there are.
 
 use std::sync::Arc;
 use std::time::Duration;

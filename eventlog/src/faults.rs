@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 
 use crate::commit::{Commit, Head, RecordedCommit};
 use crate::error::{AppendError, ReadError, StoreError};
-use crate::log::{EventLog, Filter, Page, SharedLog, Slice};
+use crate::log::{EventLog, Filter, Page, SharedLog, Size, Slice};
 use crate::queue::{Item, Lease, SharedQueue, WorkQueue};
 
 /// How often what fails, each of a thousand. What is left succeeds.
@@ -126,6 +126,10 @@ impl EventLog for FaultyLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.log.head().await
+    }
+
+    async fn size(&self) -> Result<Option<Size>, ReadError> {
+        self.log.size().await
     }
 }
 

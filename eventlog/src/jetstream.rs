@@ -40,10 +40,13 @@ pub use queue::JetStreamQueue;
 /// How to reach NATS, and what it is trusted with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `nats://host:port`, several with commas between them; `nats://user:password@host:port` too.
+    /// `nats://host:port`, several with commas between them; `nats://user:password@host:port` and
+    /// `nats://token@host:port` too; `tls://…` where nothing may go in the clear.
     pub urls: String,
     /// A file with credentials (JWT and seed), when the server asks for them.
     pub credentials: Option<PathBuf>,
+    /// How the server is known, and we are to it, when the connection is encrypted.
+    pub tls: Tls,
     /// What names of streams and subjects begin with: small letters and digits. `sb` unless several
     /// installations share one account.
     pub prefix: String,
@@ -65,6 +68,7 @@ impl Settings {
         Self {
             urls: urls.to_owned(),
             credentials: None,
+            tls: Tls::default(),
             prefix: "sb".to_owned(),
             replicas: 1,
             monitors: Vec::new(),
@@ -74,13 +78,29 @@ impl Settings {
     }
 }
 
+/// How an encrypted connection is made. With either of them, none is made in the clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities that the server's certificate has to come from, in PEM. Without: those that the
+    /// machine trusts.
+    pub authority: Option<PathBuf>,
+    /// Our certificate and its key, each in PEM, when the server asks for one.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    fn is_required(&self) -> bool {
+        self.authority.is_some() || self.client.is_some()
+    }
+}
+
 /// How much is kept of what may fall away. May be set anew at each start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// What is so old falls away.
     pub age: Duration,
-    /// With so many bytes, a store is full: the oldest of all lines fall away, uploads are refused. The server
-    /// reserves those for lines.
+    /// With so many bytes, a store is full: the oldest of all lines fall away, uploads are refused. The
+    /// server reserves those for lines.
     pub bytes: u64,
 }
 
@@ -107,6 +127,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("urls", &connection::without_secrets(&self.urls))
             .field("credentials", &self.credentials)
+            .field("tls", &self.tls)
             .field("prefix", &self.prefix)
             .field("replicas", &self.replicas)
             .field("monitors", &self.monitors)
@@ -126,6 +147,17 @@ pub enum ConnectError {
         what: &'static str,
         /// What was given.
         value: String,
+    },
+    /// A file that the settings name cannot be read.
+    #[error("read {what} {}", path.display())]
+    File {
+        /// What it is to be.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
     },
     /// No server answers.
     #[error("connect to NATS at {urls}")]
@@ -189,8 +221,8 @@ pub enum ConnectError {
     },
     /// The server has not the room that a stream is to have.
     #[error(
-        "NATS has no room for stream {stream}: it reserves {bytes} bytes for it; raise its `max_file_store`, or \
-         lower how much is kept"
+        "NATS has no room for stream {stream}: it reserves {bytes} bytes for it; raise its \
+         `max_file_store`, or lower how much is kept"
     )]
     NoRoom {
         /// The stream.

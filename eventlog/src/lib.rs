@@ -21,8 +21,8 @@
 //! event log.
 //!
 //! **The entries** ([`entries::EntryStore`]) hold what several processes share and what is no event: wrapped
-//! keys, what the installation is, who leads ([`leadership`]). **The blobs** ([`blobs::BlobStore`]) hold what is
-//! large, as uploads. **Calls** ([`calls::Calls`]) ask every process of a kind something.
+//! keys, what the installation is, who leads ([`leadership`]). **The blobs** ([`blobs::BlobStore`]) hold what
+//! is large, as uploads. **Calls** ([`calls::Calls`]) ask every process of a kind something.
 
 pub mod blobs;
 pub mod calls;

@@ -105,8 +105,8 @@ pub trait LogStore: Send + Sync {
 
     /// As [`Self::append`], but leaves out lines that are not later than the latest stored line of the same
     /// origin and channel, whoever stored it. So several may read the same program's output, one after the
-    /// other or at once, each of them from its beginning: every line is kept once. It relies on the times that
-    /// whoever captured the output gave to the lines, and on their order.
+    /// other or at once, each of them from its beginning: every line is kept once. It relies on the times
+    /// that whoever captured the output gave to the lines, and on their order.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -248,7 +248,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn new(entries: SharedEntries) -> (SharedEntries, watch::Sender<bool>) {
+    fn around(entries: SharedEntries) -> (SharedEntries, watch::Sender<bool>) {
         let (open, is_open) = watch::channel(true);
         (Arc::new(Self { entries, is_open }), open)
     }
@@ -294,7 +294,7 @@ impl EntryStore for Gate {
 /// There are never two.
 pub async fn a_holder_that_is_cut_off_is_told_before_another_leads(fixture: impl Fixture) {
     let (entries, duty) = (fixture.entries(), duty());
-    let (cut_off, gate) = Gate::new(fixture.entries());
+    let (cut_off, gate) = Gate::around(fixture.entries());
     let first = claim(&cut_off, &duty, "a").await;
     let second = {
         let (entries, duty) = (entries.clone(), duty.clone());
@@ -317,7 +317,7 @@ pub async fn a_holder_that_is_cut_off_is_told_before_another_leads(fixture: impl
 /// It is shorter than a term.
 pub async fn a_holder_that_rides_out_a_short_cut_leads_on(fixture: impl Fixture) {
     let duty = duty();
-    let (cut_off, gate) = Gate::new(fixture.entries());
+    let (cut_off, gate) = Gate::around(fixture.entries());
     let leadership = claim(&cut_off, &duty, "a").await;
     for _ in 0..3 {
         gate.send_replace(false);

@@ -69,6 +69,7 @@ macro_rules! log_cases {
             a_long_stream_reads_whole,
             all_reads_from_any_position_in_pages,
             a_filter_lets_through_what_it_says,
+            its_size_grows_with_what_is_appended,
             what_was_appended_is_there_after_a_restart,
             a_changed_byte_is_found,
             a_hole_is_found,

@@ -47,10 +47,10 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
 
 /// An error of writing.
 fn unwritten(source: io::Error) -> BlobError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => BlobError::Full,
-        _ => failed("keep a blob")(source).into(),
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return BlobError::Full;
     }
+    failed("keep a blob")(source).into()
 }
 
 impl FileBlobs {
@@ -203,7 +203,7 @@ mod tests {
         for (name, age) in [("a.tar.gz", 3), ("b.tar.gz", 1), (".part-1", 2), (".part-2", 0), ("other", 9)] {
             aged(&dir.path().join(name), hours(age) + Duration::from_secs(5));
         }
-        FileBlobs::new(dir.path(), ".tar.gz", Some(hours(2)));
+        let _blobs = FileBlobs::new(dir.path(), ".tar.gz", Some(hours(2)));
         let mut left: Vec<_> =
             std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();

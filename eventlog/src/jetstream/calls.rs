@@ -1,4 +1,5 @@
-//! Calls by core NATS: what is asked goes to all who serve the kind, and what they say comes back to an inbox.
+//! Calls by core NATS: what is asked goes to all who serve the kind, and what they say comes back to an
+//! inbox.
 //!
 //! Nothing of it is stored.
 

@@ -1,5 +1,6 @@
 //! A connection to NATS: made once, kept for ever, made again by itself when it breaks.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::commit::MAX_COMMIT_BYTES;
 use crate::error::BoxError;
-use crate::jetstream::{ConnectError, Settings};
+use crate::jetstream::{ConnectError, Settings, Tls};
 
 /// Before this, several bugs lost or doubled writes when a leader changed (notes/event-log.md §1.4).
 const OLDEST: (&str, (i64, i64, i64)) = ("2.12.4", (2, 12, 4));
@@ -134,15 +135,57 @@ async fn connect(settings: &Settings) -> Result<(watch::Receiver<u64>, Client), 
             note(&event, &count);
             std::future::ready(())
         });
+    options = with_tls(options, settings, &addresses)?;
+    if let Some(token) = addresses.iter().find_map(token_of) {
+        options = options.token(token);
+    }
     let login = addresses.iter().find_map(|address| Some((address.username()?, address.password()?)));
     if let Some((user, password)) = login {
         options = options.user_and_password(percent_decoded(user), percent_decoded(password));
     }
     if let Some(file) = &settings.credentials {
-        options = options.credentials_file(file).await.map_err(|source| unreachable(source.into()))?;
+        let what = "the credentials";
+        let failed = |source| ConnectError::File { what, path: file.clone(), source };
+        options = options.credentials_file(file).await.map_err(failed)?;
     }
     let client = options.connect(addresses).await.map_err(|source| unreachable(source.into()))?;
     Ok((made, client))
+}
+
+/// A token, which stands where a user would, without a password.
+fn token_of(address: &ServerAddr) -> Option<String> {
+    let user = address.username().filter(|user| !user.is_empty() && address.password().is_none())?;
+    Some(percent_decoded(user))
+}
+
+fn with_tls(
+    mut options: ConnectOptions,
+    settings: &Settings,
+    addresses: &[ServerAddr],
+) -> Result<ConnectOptions, ConnectError> {
+    let Tls { authority, client } = &settings.tls;
+    let is_required = settings.tls.is_required() || addresses.iter().any(ServerAddr::tls_required);
+    if is_required {
+        // Where several are compiled in, one has to be chosen; whoever has done it already keeps theirs.
+        let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
+        options = options.require_tls(true);
+    }
+    if let Some(path) = authority {
+        options = options.add_root_certificates(readable("the authority's certificate", path)?);
+    }
+    if let Some((certificate, key)) = client {
+        let certificate = readable("the client's certificate", certificate)?;
+        options = options.add_client_certificate(certificate, readable("the client's key", key)?);
+    }
+    Ok(options)
+}
+
+/// A file that can be read now. It is read again with each connection.
+fn readable(what: &'static str, path: &Path) -> Result<PathBuf, ConnectError> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(path.to_owned()),
+        Err(source) => Err(ConnectError::File { what, path: path.to_owned(), source }),
+    }
 }
 
 /// URLs without what stands before an `@` in them.

@@ -46,6 +46,12 @@ impl Mount {
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
+
+    /// Gives a tmpfs another size.
+    pub(crate) fn resize(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        run(Command::new("mount").args(["-o", &options]).arg(self.dir.path()));
+    }
 }
 
 impl Drop for Mount {

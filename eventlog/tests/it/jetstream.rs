@@ -1,9 +1,11 @@
 //! The adapters on JetStream, with one server and with three.
 
+mod bad_days;
 mod blobs;
 mod connect;
 mod disaster;
 mod logs;
+mod secure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,5 @@
+//! Outputs over a store that fails for a while.
+
 use std::sync::atomic::AtomicU8;
 
 use async_trait::async_trait;

@@ -128,3 +128,18 @@ async fn settings_that_are_none_are_refused() {
         assert!(matches!(error, ConnectError::Setting { .. }), "{error:?}");
     }
 }
+
+/// Going the other way, somebody has to mean it.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_are_added_when_the_setting_asks_for_more_and_never_taken_away() {
+    let three = nats::three_servers();
+    let _cleanup = Cleanup(three.clone());
+    let one = Settings { replicas: 1, accept_loss_on_power_cut: true, ..three.clone() };
+    JetStreamLog::connect(&one).await.unwrap();
+    JetStreamLog::connect(&three).await.unwrap();
+    let context = nats::context(&three).await;
+    let mut stream = context.get_stream(nats::stream(&three, "EVENTS")).await.unwrap();
+    assert_eq!(stream.info().await.unwrap().config.num_replicas, 3);
+    let error = refusal(&one).await;
+    assert!(matches!(error, ConnectError::Drifted { field: "num_replicas", .. }), "{error:?}");
+}

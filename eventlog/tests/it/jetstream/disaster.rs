@@ -148,7 +148,7 @@ async fn a_cluster_rides_out_the_loss_of_its_leader_and_refuses_without_a_majori
     }
 }
 
-async fn connect_when_settled(settings: &Settings) -> JetStreamLog {
+pub(super) async fn connect_when_settled(settings: &Settings) -> JetStreamLog {
     let begin = Instant::now();
     loop {
         match JetStreamLog::connect(settings).await {
@@ -160,7 +160,7 @@ async fn connect_when_settled(settings: &Settings) -> JetStreamLog {
 }
 
 /// Which of the servers leads the log's stream.
-async fn leader(settings: &Settings) -> usize {
+pub(super) async fn leader(settings: &Settings) -> usize {
     let context = crate::nats::context(settings).await;
     let mut stream = context.get_stream("SB_EVENTS").await.unwrap();
     let leader = stream.info().await.unwrap().cluster.clone().unwrap().leader.unwrap();

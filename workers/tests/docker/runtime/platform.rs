@@ -35,7 +35,7 @@ use workers::key::StepKey;
 use workers::ledger::Ledger;
 use workers::reconciler::Reconciler;
 use workers::registry::fake::FakeRegistry;
-use workers::registry::{Files, Registry, RegistryError};
+use workers::registry::{Collected, Files, Keep, Registry, RegistryError};
 use workers::runtime::docker::DockerRuntime;
 use workers::source::fake::FakeSource;
 use workers::traffic::NoTraffic;
@@ -67,6 +67,10 @@ impl Registry for Images {
 
     async fn locate(&self, service: ServiceId, build: &Build) -> Result<Files, RegistryError> {
         self.0.locate(service, build).await.map(|_| Files::Image(BUSYBOX.into()))
+    }
+
+    async fn collect(&self, keep: &Keep) -> Result<Collected, RegistryError> {
+        self.0.collect(keep).await
     }
 }
 
