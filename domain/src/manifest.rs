@@ -199,7 +199,9 @@ fn stage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     let name = String::deserialize(deserializer)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('-') || !name.chars().all(plain) {
-        return Err(de::Error::custom(format!("`{name}` is not the name of a stage, such as \"production\"")));
+        return Err(de::Error::custom(format!(
+            "`{name}` is not the name of a stage, such as \"production\""
+        )));
     }
     Ok(Some(name))
 }
@@ -211,7 +213,9 @@ fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Stri
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !starts || !name.chars().all(plain) || name.len() > 100 {
-            return Err(de::Error::custom(format!("`{name}` is not the name of an ARG, such as NODE_VERSION")));
+            return Err(de::Error::custom(format!(
+                "`{name}` is not the name of an ARG, such as NODE_VERSION"
+            )));
         }
         if name.to_ascii_uppercase().starts_with("BUILDKIT_") {
             return Err(de::Error::custom(format!("`{name}` is for the builder itself and cannot be set")));

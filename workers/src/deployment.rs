@@ -137,8 +137,7 @@ impl InHand<'_> {
 
     /// What a builder is told; the service's variables are those it has now.
     async fn build_request(&self) -> Result<BuildRequest, StepError> {
-        let nothing =
-            || StepError::permanent("nothing_to_build", "the deployment brings nothing to build");
+        let nothing = || StepError::permanent("nothing_to_build", "the deployment brings nothing to build");
         let source = self.facts.source().ok_or_else(nothing)?;
         let fresh = matches!(self.facts.subject, domain::service::Subject::Source { fresh: true, .. });
         let active = self.active().await?;

@@ -45,9 +45,7 @@ pub enum InvalidImage {
     )]
     Name(String),
     /// Its tag.
-    #[error(
-        "`{0}` is not a tag; it has letters, digits, `_`, `.` and `-`, at most {MAX_TAG_LENGTH} of them"
-    )]
+    #[error("`{0}` is not a tag; it has letters, digits, `_`, `.` and `-`, at most {MAX_TAG_LENGTH} of them")]
     Tag(String),
     /// Its digest.
     #[error("`{0}` is not a digest; it is written sha256: and 64 hexadecimal digits")]
@@ -186,7 +184,9 @@ impl FromStr for ImageReference {
             None => (rest, None),
         };
         let is_host = |first: &str| {
-            first == "localhost" || first.contains(['.', ':']) || first.chars().any(|c| c.is_ascii_uppercase())
+            first == "localhost"
+                || first.contains(['.', ':'])
+                || first.chars().any(|c| c.is_ascii_uppercase())
         };
         let (registry, path) = match name.split_once('/') {
             Some((first, path)) if is_host(first) => (first, path),
@@ -263,7 +263,10 @@ mod tests {
     fn a_digest_pins_with_or_without_a_tag() {
         let reference: ImageReference = format!("nginx:1.27@{DIGEST}").parse().expect("sound");
         assert_eq!(reference.tag(), Some("1.27"));
-        assert_eq!(reference.pinned(reference.digest().expect("there")), format!("docker.io/library/nginx@{DIGEST}"));
+        assert_eq!(
+            reference.pinned(reference.digest().expect("there")),
+            format!("docker.io/library/nginx@{DIGEST}")
+        );
         let reference: ImageReference = format!("nginx@{DIGEST}").parse().expect("sound");
         assert_eq!((reference.tag(), reference.stem()), (None, "nginx"));
     }

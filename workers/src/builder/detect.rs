@@ -226,13 +226,7 @@ fn check_tools(found: &Found, manifest: &Manifest, tools: &Tools) -> Result<(), 
     Ok(())
 }
 
-fn notes(
-    tree: &Tree,
-    manifest: &Manifest,
-    procfile: &Procfile,
-    found: &Found,
-    tools: &Tools,
-) -> Vec<String> {
+fn notes(tree: &Tree, manifest: &Manifest, procfile: &Procfile, found: &Found, tools: &Tools) -> Vec<String> {
     let mut notes = vec![];
     if let Some(dockerfile) = tree.first(&dockerfile::NAMES) {
         let by = if found.language == Language::Other { "its commands" } else { "language" };

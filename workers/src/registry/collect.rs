@@ -59,8 +59,7 @@ pub async fn collect(context: &Context, releases: usize) -> Result<Collected, Co
 /// What has to stay.
 async fn needed(context: &Context, releases: usize) -> Result<Keep, ReadError> {
     let services = read(context).await?;
-    let mut keep =
-        Keep { newer_than: context.bus.clock().now() - GRACE, ..Keep::default() };
+    let mut keep = Keep { newer_than: context.bus.clock().now() - GRACE, ..Keep::default() };
     for (service, known) in services {
         keep.services.insert(service);
         if !known.is_deleted {

@@ -73,7 +73,10 @@ pub(super) fn failed(doing: &str, source: impl Into<BoxError>) -> RegistryError 
 pub(super) fn missing(artifact: &Digest) -> RegistryError {
     RegistryError {
         code: "artifact_missing",
-        message: format!("the image {} is not there any more; deploy the same revision again", artifact.short()),
+        message: format!(
+            "the image {} is not there any more; deploy the same revision again",
+            artifact.short()
+        ),
         permanent: true,
         source: None,
     }

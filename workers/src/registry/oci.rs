@@ -117,7 +117,9 @@ impl OciRegistry {
         match self.client.fetch_manifest_digest(reference, &self.address.auth()).await {
             Ok(digest) => {
                 let parsed = digest.parse();
-                parsed.map(Some).map_err(|error: domain::digest::InvalidDigest| failed("read a digest", error))
+                parsed
+                    .map(Some)
+                    .map_err(|error: domain::digest::InvalidDigest| failed("read a digest", error))
             }
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(of_registry(&self.address, "ask", error)),
@@ -136,8 +138,7 @@ impl OciRegistry {
     async fn tag_remotely(&self, from: &Reference, to: &Reference) -> Result<(), RegistryError> {
         let auth = self.address.auth();
         let doing = |error| of_registry(&self.address, "name an image in", error);
-        let (bytes, _) =
-            self.client.pull_manifest_raw(from, &auth, &MANIFESTS).await.map_err(doing)?;
+        let (bytes, _) = self.client.pull_manifest_raw(from, &auth, &MANIFESTS).await.map_err(doing)?;
         let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let kind = manifest["mediaType"].as_str().unwrap_or(MANIFESTS[1]);
         let kind = HeaderValue::from_str(kind).map_err(|error| failed("read a manifest", error))?;
@@ -297,7 +298,10 @@ impl Registry for OciRegistry {
         // Without it, the next deployment of the same is built again, and nothing else is lost.
         let recipe = self.reference(service, &recipe_tag(service, recipe));
         if let Err(error) = self.tag_remotely(&self.pinned(service, &digest), &recipe).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "an image cannot be found by its recipe");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "an image cannot be found by its recipe"
+            );
         }
         unname(docker, &built).await?;
         Ok(digest)

@@ -56,7 +56,11 @@ fn build(workshop: &Workshop, artifact: &Digest, plan: &Plan) -> Build {
     }
 }
 
-async fn located(registry: &dyn Registry, workshop: &Workshop, build: &Build) -> Result<String, RegistryError> {
+async fn located(
+    registry: &dyn Registry,
+    workshop: &Workshop,
+    build: &Build,
+) -> Result<String, RegistryError> {
     match registry.locate(workshop.request.service, build).await? {
         Files::Image(image) => Ok(image),
         Files::Directory(directory) => panic!("a directory: {}", directory.display()),

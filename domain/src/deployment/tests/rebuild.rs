@@ -46,9 +46,12 @@ fn then_it_is_fetched_built_and_pushed_but_not_detected_again() {
             did(&mut events, fence, output(step, 2));
         }
         // The next cut has another number than the one before: each try is one item of work.
-        given::<Deployment>(events.clone())
-            .when(start(Work::Do(Step::Cut)))
-            .then([step_started(Step::Cut, 2, 5, NOW)]);
+        given::<Deployment>(events.clone()).when(start(Work::Do(Step::Cut))).then([step_started(
+            Step::Cut,
+            2,
+            5,
+            NOW,
+        )]);
         let state = given::<Deployment>(events).state();
         let facts = state.facts().expect("begun");
         let built = Build { artifact: artifact(2), revision: Some(revision(2)), plan: plan(), ..build(1) };

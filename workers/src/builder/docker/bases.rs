@@ -92,9 +92,8 @@ impl BaseImages {
         let (name, image) = text.split_once('=').ok_or_else(|| invalid("there is no `=`".into()))?;
         let found = Base::ALL.iter().find(|(_, known, _)| *known == name);
         let (base, _, _) = found.ok_or_else(|| invalid(format!("`{name}` is no such name")))?;
-        let image = image.parse().map_err(|error: domain::source::image::InvalidImage| {
-            invalid(error.to_string())
-        })?;
+        let image =
+            image.parse().map_err(|error: domain::source::image::InvalidImage| invalid(error.to_string()))?;
         self.0.insert(*base, image);
         Ok(())
     }

@@ -106,7 +106,10 @@ impl<'a> Build<'a> {
                 Ok(()) => break,
                 Err(Ended::Failed(error)) => return Err(error),
                 Err(Ended::Lost(error)) if attempt < ATTEMPTS => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the engine went away in a build");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the engine went away in a build"
+                    );
                     self.output.say("the Docker Engine went away; beginning again when it is back").await;
                     self.until_back().await?;
                 }
@@ -174,7 +177,12 @@ impl<'a> Build<'a> {
                         return Err(Ended::Lost(BuildCallError::Refused(why)));
                     }
                     let limits = &self.settings.limits;
-                    return Err(Ended::Failed(outcome::of_failure(&why, progress.failed(), &self.mask, limits)));
+                    return Err(Ended::Failed(outcome::of_failure(
+                        &why,
+                        progress.failed(),
+                        &self.mask,
+                        limits,
+                    )));
                 }
                 None => return Ok(()),
             }
@@ -193,7 +201,8 @@ impl<'a> Build<'a> {
     async fn say_what_was_left_out(&self, written: &Written) {
         if let Some(first) = written.links_left_out.first() {
             let number = written.links_left_out.len();
-            let line = format!("left out, as they lead out of the repository: {number} links, such as {first}");
+            let line =
+                format!("left out, as they lead out of the repository: {number} links, such as {first}");
             self.output.say(line).await;
         }
     }

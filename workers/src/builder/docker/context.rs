@@ -127,8 +127,8 @@ impl<W: Write> Writer<'_, W> {
             let path = within.join(entry.file_name());
             let Some(text) = path.to_str() else { continue }; // Docker's own names are UTF-8, too.
             let left_out = depth == 0 && self.context.without.contains(&text);
-            let is_given = self.context.prefix.is_empty()
-                && self.context.given.iter().any(|(name, _)| name == text);
+            let is_given =
+                self.context.prefix.is_empty() && self.context.given.iter().any(|(name, _)| name == text);
             if left_out || is_given {
                 continue;
             }
@@ -268,10 +268,7 @@ mod tests {
         context.first = Some(("first/".into(), vec!["package.json".into(), "absent".into()]));
         let (_, entries) = content(&context);
         let names: Vec<_> = entries.keys().map(String::as_str).collect();
-        assert_eq!(
-            names,
-            ["Dockerfile", "files/", "files/package.json", "first/", "first/package.json"]
-        );
+        assert_eq!(names, ["Dockerfile", "files/", "files/package.json", "first/", "first/package.json"]);
     }
 
     #[test]

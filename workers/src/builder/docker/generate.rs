@@ -132,7 +132,8 @@ impl Maker<'_> {
         self.writer.constant("ARG", "BUILD_CACHE", CACHE);
         self.writer.constant("ARG", "GOFLAGS", "-modcacherw");
         self.writer.constant("ARG", "npm_config_package_import_method", "clone-or-copy");
-        let maven = format!("-Dmaven.repo.local={CACHE}/m2/repository -Duser.home=/home/app -Dstyle.color=never");
+        let maven =
+            format!("-Dmaven.repo.local={CACHE}/m2/repository -Duser.home=/home/app -Dstyle.color=never");
         self.writer.constant("ARG", "MAVEN_OPTS", &maven);
         if first.is_empty() {
             self.writer.copy(FILES, APP, USER);
@@ -264,7 +265,8 @@ impl Maker<'_> {
         let is_static = matches!(self.plan.run.start, Start::Static { .. });
         if let Some(base) = base {
             self.begin(&format!("FROM {}", bases.of(base)));
-            let (from, to) = if is_static { (format!("{APP}/.site/"), SITE) } else { (format!("{APP}/"), APP) };
+            let (from, to) =
+                if is_static { (format!("{APP}/.site/"), SITE) } else { (format!("{APP}/"), APP) };
             self.writer.copy_from_build(&from, to, USER);
         }
         if !is_static {

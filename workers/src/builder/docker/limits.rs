@@ -17,7 +17,8 @@ use std::time::Duration;
 /// Where control groups are.
 const ROOT: &str = "/sys/fs/cgroup";
 /// Where BuildKit's are, below a controller of the first version or the root of the second.
-const PLACES: [&str; 4] = ["docker/buildkit", "buildkit", "system.slice/buildkit", "system.slice/docker/buildkit"];
+const PLACES: [&str; 4] =
+    ["docker/buildkit", "buildkit", "system.slice/buildkit", "system.slice/docker/buildkit"];
 /// How often new ones are looked for. What a program does before it is found is bounded by this.
 const PERIOD: Duration = Duration::from_millis(10);
 /// How much of a hosts file is read.
@@ -110,7 +111,8 @@ fn is_of(group: &Path, host: &str) -> bool {
         let hosts = format!("/proc/{process}/root/etc/hosts");
         // A FIFO in its place would wait for somebody to write.
         let flags = rustix::fs::OFlags::NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(i32::try_from(flags).unwrap_or_default()).open(hosts);
+        let file =
+            OpenOptions::new().read(true).custom_flags(i32::try_from(flags).unwrap_or_default()).open(hosts);
         let mut text = String::new();
         file.is_ok_and(|file| {
             file.metadata().is_ok_and(|metadata| metadata.is_file())

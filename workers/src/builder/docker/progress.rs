@@ -117,7 +117,8 @@ impl Progress {
 
     async fn print_rest(&mut self, vertex: &str) {
         let Some(step) = self.steps.get_mut(vertex) else { return };
-        let rest = [(Channel::Out, std::mem::take(&mut step.out)), (Channel::Err, std::mem::take(&mut step.err))];
+        let rest =
+            [(Channel::Out, std::mem::take(&mut step.out)), (Channel::Err, std::mem::take(&mut step.err))];
         for (channel, bytes) in rest.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
             self.line(channel, &bytes).await;
         }

@@ -51,7 +51,9 @@ fn of_engine(reference: &str, error: Error) -> PullError {
     let lower = words.to_ascii_lowercase();
     let (code, advice, permanent) = if lower.contains("no space left") {
         ("disk_full", "the disk of the Docker Engine is full; make room on it", false)
-    } else if lower.contains("not found") || lower.contains("manifest unknown") || lower.contains("no such image")
+    } else if lower.contains("not found")
+        || lower.contains("manifest unknown")
+        || lower.contains("no such image")
     {
         ("image_missing", "there is no such image; is its name or its tag wrong?", true)
     } else if lower.contains("denied") || lower.contains("unauthorized") || lower.contains("authentication") {

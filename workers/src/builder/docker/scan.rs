@@ -116,7 +116,9 @@ fn run(instruction: &Instruction, images: &Images) -> Result<(), Refused> {
                                the machine";
                 return Err(refused(line, message));
             }
-            "device" => return Err(refused(line, "RUN --device reaches for the machine, which no build may")),
+            "device" => {
+                return Err(refused(line, "RUN --device reaches for the machine, which no build may"));
+            }
             "mount" => mount(line, value, images)?,
             _ => {}
         }
@@ -133,9 +135,8 @@ fn mount(line: usize, value: &str, images: &Images) -> Result<(), Refused> {
             (name.trim().to_ascii_lowercase(), value.trim())
         })
         .collect();
-    let of = |wanted: &'static str| {
-        fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| *value)
-    };
+    let of =
+        |wanted: &'static str| fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| *value);
     for kind in of("type") {
         match kind.to_ascii_lowercase().as_str() {
             "bind" | "cache" | "tmpfs" | "secret" => {}

@@ -26,8 +26,7 @@ use crate::builder::docker::body;
 use crate::builder::docker::engine::Engine;
 
 /// What is answered, as the engine is told when the session begins.
-const METHODS: [&str; 2] =
-    ["/moby.buildkit.secrets.v1.Secrets/GetSecret", "/grpc.health.v1.Health/Check"];
+const METHODS: [&str; 2] = ["/moby.buildkit.secrets.v1.Secrets/GetSecret", "/grpc.health.v1.Health/Check"];
 
 /// An open session; dropped, it is closed.
 pub(super) struct Session {

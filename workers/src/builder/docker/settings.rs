@@ -91,12 +91,8 @@ impl Settings {
 
     /// The labels of an image.
     pub(super) fn labels(&self, service: &str, deployment: &str) -> BTreeMap<String, String> {
-        [
-            (INSTALLATION, self.installation.as_str()),
-            (SERVICE, service),
-            (super::DEPLOYMENT, deployment),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        [(INSTALLATION, self.installation.as_str()), (SERVICE, service), (super::DEPLOYMENT, deployment)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     }
 }

@@ -165,7 +165,11 @@ mod tests {
             ("oci://localhost:5000/a/", format!("a/{id}"), true),
         ] {
             let address = RegistryAddress::parse(text, None).expect(text);
-            assert_eq!((address.repository(service), address.is_insecure()), (repository, insecure), "{text}");
+            assert_eq!(
+                (address.repository(service), address.is_insecure()),
+                (repository, insecure),
+                "{text}"
+            );
             assert!(address.guarded().starts_with(address.host()) && address.guarded().ends_with('/'));
         }
         for text in [

@@ -59,7 +59,8 @@ fn in_words(
     } else if has(&["name unknown", "name_unknown", "does not exist"]) && !has(&["denied"]) {
         let advice = format!("there is no repository `{address}`; make it in the registry first");
         ("repository_missing", advice, true)
-    } else if has(&["denied", "unauthorized", "forbidden", "no basic auth", "authentication required", "403"]) {
+    } else if has(&["denied", "unauthorized", "forbidden", "no basic auth", "authentication required", "403"])
+    {
         let advice = if address.is_ecr() {
             "it does not let us in; a token of ECR is good for 12 hours (user AWS)"
         } else {

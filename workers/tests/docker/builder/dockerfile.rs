@@ -13,7 +13,8 @@ async fn a_dockerfile_is_built_with_its_target_and_arguments_and_labelled() {
         "# syntax=docker/dockerfile:1\n{FROM} AS first\nARG WORD=none\nRUN echo \"it is $WORD\" | tee /word\n\
          {FROM}\nRUN false\n"
     );
-    let manifest = "[build]\ndockerfile = \"deploy/Dockerfile\"\ntarget = \"first\"\narguments = { WORD = \"hé $X\" }\n";
+    let manifest =
+        "[build]\ndockerfile = \"deploy/Dockerfile\"\ntarget = \"first\"\narguments = { WORD = \"hé $X\" }\n";
     let mut workshop = Workshop::new(&[("deploy/Dockerfile", &dockerfile), ("switchback.toml", manifest)]);
     let revision = domain::source::Revision { id: "a".repeat(40).parse().unwrap(), subject: "x".into() };
     workshop.request.revision = Some(revision);
@@ -47,8 +48,15 @@ async fn what_is_ignored_is_not_in_the_image_and_a_root_is_its_context() {
     let plan = workshop.built().await;
     assert_eq!(plan.run.port, Some(3000));
     let files = workshop.files().await;
-    let served: Vec<_> = files.keys().filter(|path| path.starts_with("/srv/") && *path != "/srv/").map(String::as_str).collect();
-    assert_eq!(served, ["/srv/.dockerignore", "/srv/Dockerfile", "/srv/deep/", "/srv/deep/y", "/srv/index.html"]);
+    let served: Vec<_> = files
+        .keys()
+        .filter(|path| path.starts_with("/srv/") && *path != "/srv/")
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        served,
+        ["/srv/.dockerignore", "/srv/Dockerfile", "/srv/deep/", "/srv/deep/y", "/srv/index.html"]
+    );
 }
 
 #[tokio::test]
@@ -56,7 +64,10 @@ async fn a_step_that_fails_says_which_and_leaves_no_image() {
     let workshop = Workshop::new(&[("Dockerfile", &format!("{FROM}\nRUN echo before; exit 3\n"))]);
     let error = workshop.build().await.unwrap_err();
     assert_eq!(error.code, "build_failed");
-    assert!(error.message.contains("RUN echo before; exit 3") && error.message.contains("status 3"), "{error}");
+    assert!(
+        error.message.contains("RUN echo before; exit 3") && error.message.contains("status 3"),
+        "{error}"
+    );
     assert!(workshop.lines().contains(&"before".to_owned()), "{:#?}", workshop.lines());
     assert!(!workshop.exists().await);
 }

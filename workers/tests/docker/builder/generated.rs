@@ -22,7 +22,10 @@ async fn commands_run_as_a_user_without_rights_and_see_the_variables() {
     let manifest = "[build]\ninstall = \"sh ./install $MODE\"\nbuild = \"WORD=x sh ./build\"\n[run]\ncommand = \"./run\"\n";
     let workshop = Workshop::new(&[
         ("switchback.toml", manifest),
-        ("install", "echo \"install $1 as $(id -u) in $PWD\"; echo made > made; echo kept > $BUILD_CACHE/kept"),
+        (
+            "install",
+            "echo \"install $1 as $(id -u) in $PWD\"; echo made > made; echo kept > $BUILD_CACHE/kept",
+        ),
         ("build", "echo \"build $WORD, $MODE, $CI, $(cat made)\"; echo \"lines of $LINES_OF.\""),
     ])
     .variables(&[("MODE", "fast-and-secret"), ("LINES_OF", "one\ntwo\n"), ("HOME", "/evil")]);

@@ -48,7 +48,8 @@ async fn a_secret_of_a_dockerfile_is_in_no_layer_no_history_and_no_line() {
 #[tokio::test]
 async fn variables_of_a_plan_are_in_no_layer_and_no_history() {
     let manifest = "[build]\nbuild = \"sh ./build --token=$TOKEN\"\n[run]\ncommand = \"./run\"\n";
-    let build = "test \"$1\" = \"--token=$TOKEN\" && env | grep ^TOKEN= | cut -d= -f2 | wc -c > length; env | sort";
+    let build =
+        "test \"$1\" = \"--token=$TOKEN\" && env | grep ^TOKEN= | cut -d= -f2 | wc -c > length; env | sort";
     let workshop = Workshop::new(&[("switchback.toml", manifest), ("build", build)]);
     let workshop = workshop.variables(&[("TOKEN", CANARY)]);
     workshop.built().await;
@@ -61,8 +62,10 @@ async fn variables_of_a_plan_are_in_no_layer_and_no_history() {
 #[tokio::test]
 async fn what_one_got_with_its_secret_is_given_to_nobody_else() {
     let file = format!("{FROM}\nRUN --mount=type=secret,id=TOKEN md5sum < /run/secrets/TOKEN > /sum\n");
-    let tree =
-        [("Dockerfile", file.as_str()), ("switchback.toml", "[build]\ndockerfile = \"Dockerfile\"\nsecrets = [\"TOKEN\"]\n")];
+    let tree = [
+        ("Dockerfile", file.as_str()),
+        ("switchback.toml", "[build]\ndockerfile = \"Dockerfile\"\nsecrets = [\"TOKEN\"]\n"),
+    ];
     let mut workshop = Workshop::new(&tree).variables(&[("TOKEN", "the first's")]);
     workshop.built().await;
     let first = workshop.files().await["/sum"].clone();

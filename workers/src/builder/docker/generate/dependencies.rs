@@ -40,8 +40,7 @@ fn node(plan: &Plan, tree: &Tree) -> Vec<&'static str> {
     if plan.install.is_empty() || !plan.install.iter().all(|command| is_known(command.as_str())) {
         return vec![];
     }
-    let package: Option<Value> =
-        tree.text("package.json").and_then(|text| serde_json::from_str(&text).ok());
+    let package: Option<Value> = tree.text("package.json").and_then(|text| serde_json::from_str(&text).ok());
     let Some(package) = package else { return vec![] };
     let runs_something = LIFECYCLE.iter().any(|script| !package["scripts"][script].is_null());
     let local = |version: &Value| {
@@ -51,10 +50,8 @@ fn node(plan: &Plan, tree: &Tree) -> Vec<&'static str> {
             .any(|prefix| text.starts_with(prefix))
     };
     let lists = ["dependencies", "devDependencies", "optionalDependencies"];
-    let has_local = lists
-        .iter()
-        .filter_map(|list| package[list].as_object())
-        .any(|list| list.values().any(local));
+    let has_local =
+        lists.iter().filter_map(|list| package[list].as_object()).any(|list| list.values().any(local));
     let more = NODE_MORE.iter().any(|name| tree.has(name)) || tree.has_directory(".yarn");
     if runs_something || has_local || more || !package["workspaces"].is_null() {
         return vec![];
@@ -80,7 +77,8 @@ fn python(plan: &Plan, tree: &Tree) -> Vec<&'static str> {
         return if needs_more { vec![] } else { vec!["requirements.txt"] };
     }
     let local = ["path =", "path=", "file:", "develop =", "packages ="];
-    if last.ends_with("install --only main --no-root --no-interaction") && !contains("pyproject.toml", &local) {
+    if last.ends_with("install --only main --no-root --no-interaction") && !contains("pyproject.toml", &local)
+    {
         return vec!["pyproject.toml", "poetry.lock"];
     }
     let local = ["path =", "path=", "editable", "file:"];

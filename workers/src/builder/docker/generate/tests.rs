@@ -42,8 +42,7 @@ fn of(plan: &Plan, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Genera
         fs::create_dir_all(path.parent().expect("a parent")).expect("made");
         fs::write(path, text).expect("written");
     }
-    let variables =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
     let tree = Tree::open(directory.path()).expect("opened");
     generate(plan, &BaseImages::default(), &variables, &tree).expect("generated")
 }
@@ -93,7 +92,8 @@ fn a_value_of_a_variable_is_never_in_the_file() {
 #[test]
 fn dependencies_are_installed_before_the_sources_are_copied() {
     let plan = plan(Language::Node, &["npm ci --include=dev"], &["npm run build"]);
-    let files = [("package.json", "{\"scripts\":{\"build\":\"x\"}}"), ("package-lock.json", "{}"), ("a.js", "")];
+    let files =
+        [("package.json", "{\"scripts\":{\"build\":\"x\"}}"), ("package-lock.json", "{}"), ("a.js", "")];
     let generated = of(&plan, &files, &[]);
     assert_eq!(generated.first, ["package.json", "package-lock.json"]);
     let at = |text: &str| generated.text.find(text).expect(text);

@@ -133,7 +133,9 @@ impl Writer {
             line.push_str(" --mount=type=cache,id=build,target=/cache,sharing=locked,uid=10001,gid=10001");
         }
         let secret = |id: &str, target: String| {
-            format!(" --mount=type=secret,id={id},target={target},uid=10001,gid=10001,mode=0400,required=true")
+            format!(
+                " --mount=type=secret,id={id},target={target},uid=10001,gid=10001,mode=0400,required=true"
+            )
         };
         if !run.variables.is_empty() || !run.secret_words.is_empty() {
             // The places of the mounts are made in memory, too: the engine would leave them in the image.

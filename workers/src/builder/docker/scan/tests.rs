@@ -3,7 +3,8 @@
 use super::*;
 
 fn scanned(text: &str) -> Result<Scanned, Refused> {
-    let guarded = Guarded { prefixes: vec!["registry.example/services/".into(), "docker.io/switchback/".into()] };
+    let guarded =
+        Guarded { prefixes: vec!["registry.example/services/".into(), "docker.io/switchback/".into()] };
     let arguments = BTreeMap::from([("GIVEN".to_owned(), "registry.example/services/other".to_owned())]);
     scan(text.as_bytes(), &Rules { remote_adds: false, guarded: &guarded, arguments: &arguments })
 }
@@ -107,7 +108,22 @@ fn a_file_too_large_or_in_no_text_is_refused() {
 #[test]
 fn no_text_makes_it_fail_other_than_by_saying_so() {
     // What a fuzzer would find first.
-    for text in ["", "\\", "FROM", "FROM\\", "RUN --", "RUN --\"", "ONBUILD", "ONBUILD ONBUILD RUN x", "ADD", "ARG", "ARG =", "FROM $", "FROM ${", "EXPOSE x/y/z 99999"] {
+    for text in [
+        "",
+        "\\",
+        "FROM",
+        "FROM\\",
+        "RUN --",
+        "RUN --\"",
+        "ONBUILD",
+        "ONBUILD ONBUILD RUN x",
+        "ADD",
+        "ARG",
+        "ARG =",
+        "FROM $",
+        "FROM ${",
+        "EXPOSE x/y/z 99999",
+    ] {
         let _ = scanned(text);
     }
 }
