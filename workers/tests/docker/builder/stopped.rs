@@ -101,3 +101,46 @@ async fn what_was_built_and_not_pushed_is_removed() {
     workshop.builder.clean(workshop.request.deployment).await.unwrap();
     assert!(!workshop.exists().await);
 }
+
+/// Passes everything on to the engine, and breaks off what carries a build when it is told.
+async fn passing_on(to: String, broken: CancellationToken) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let to = to.strip_prefix("unix://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (to, broken) = (to.clone(), broken.clone());
+            let breaks = !broken.is_cancelled();
+            tokio::spawn(async move {
+                let mut engine = tokio::net::UnixStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut stream, &mut engine) => {}
+                    () = broken.cancelled(), if breaks => {}
+                }
+            });
+        }
+    });
+    (directory, format!("unix://{}", path.display()))
+}
+
+#[tokio::test]
+async fn a_build_is_begun_again_when_the_engine_was_away() {
+    let file = "FROM switchback-test/busybox\nRUN echo waiting; sleep 2; echo done > /done\n";
+    let broken = CancellationToken::new();
+    let (_directory, address) =
+        passing_on(crate::engine::TestEngine::new().url.clone(), broken.clone()).await;
+    let workshop = Workshop::with(&[("Dockerfile", file)], |settings| {
+        settings.engine = workers::builder::docker::Engine::at(&address).unwrap();
+    });
+    let plan = workshop.detect().await.unwrap();
+    let never = CancellationToken::new();
+    let interrupt = async {
+        workshop.wait_for("waiting").await;
+        broken.cancel();
+    };
+    let (built, ()) = tokio::join!(workshop.build_by(&plan, &never), interrupt);
+    built.unwrap_or_else(|error| panic!("{error}: {:#?}", workshop.lines()));
+    assert!(workshop.files().await.contains_key("/done"));
+    assert!(workshop.lines().iter().any(|line| line.contains("beginning again")), "{:#?}", workshop.lines());
+}
