@@ -83,6 +83,11 @@ fn an_error_names_the_line() {
         ("build = \"make\"", 1, "a section, [build]"),
         ("[service]\nroot = \"../x\"", 2, "within the repository"),
         ("[service]\nname = \"Web\"", 2, "small letters"),
+        ("[build]\ntarget = \"a b\"", 2, "the name of a stage"),
+        ("[build]\narguments = { \"A B\" = \"x\" }", 2, "the name of an ARG"),
+        ("[build]\narguments = { BUILDKIT_SYNTAX = \"x\" }", 2, "for the builder itself"),
+        ("[build]\narguments = { A = \"x\\ny\" }", 2, "line break"),
+        ("[build]\nsecrets = [\"a b\"]", 2, ""),
         ("[nonsense]\n", 1, "unknown field `nonsense`"),
         ("[run\n", 1, ""),
     ] {
@@ -92,4 +97,17 @@ fn an_error_names_the_line() {
         assert_eq!(found, line, "{text:?}: {message}");
         assert!(message.contains(says), "{text:?}: {message}");
     }
+}
+
+#[test]
+fn a_dockerfile_has_a_stage_arguments_and_secrets() {
+    let manifest = Manifest::parse(
+        "[build]\ndockerfile = \"a\"\ntarget = \"web\"\narguments = { A = \"b\" }\nsecrets = [\"TOKEN\"]\n\
+         [run]\nread_only = true\n",
+    )
+    .expect("valid");
+    assert_eq!(manifest.build.target.as_deref(), Some("web"));
+    assert_eq!(manifest.build.arguments["A"], "b");
+    assert_eq!(manifest.build.secrets[0].as_str(), "TOKEN");
+    assert_eq!(manifest.run.read_only, Some(true));
 }

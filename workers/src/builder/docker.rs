@@ -1,10 +1,10 @@
 //! The builder on a Docker Engine: BuildKit builds an image, by the repository's Dockerfile or by one made of
 //! the plan.
 //!
-//! A build is `Looked at → Sent → Building → Tagged`, or ended: by its failure, by a cancellation, at its time
-//! limit; closing the connection ends it in the engine too. What it leaves is one image with a tag of its own,
-//! `switchback/build:<deployment>`, until a registry has taken it. It gets no secret but by a mount in memory,
-//! caches that belong to its service, and no more of the machine than its limits
+//! A build is `Looked at → Sent → Building → Tagged`, or ended: by its failure, by a cancellation, at its
+//! time limit; closing the connection ends it in the engine too. What it leaves is one image with a tag of
+//! its own, `switchback/build:<deployment>`, until a registry has taken it. It gets no secret but by a mount
+//! in memory, caches that belong to its service, and no more of the machine than its limits
 //! (`docs/decisions/0013-builds-in-the-engines-buildkit.md`).
 
 mod bases;
@@ -49,7 +49,7 @@ pub use crate::builder::docker::bases::{Base, BaseImages, InvalidBase};
 pub use crate::builder::docker::engine::{Engine, InvalidAddress};
 pub use crate::builder::docker::limits::BuildLimits;
 pub use crate::builder::docker::progress::LogLimits;
-pub(crate) use crate::builder::docker::pull::{PullError, exposed, pull};
+pub(crate) use crate::builder::docker::pull::{PullError, exposed, pull, words_of};
 pub use crate::builder::docker::settings::Settings;
 
 /// The installation that something in the engine belongs to.

@@ -1,7 +1,7 @@
 //! Fair shares of the build lane: one organisation with many deployments does not keep the others waiting.
 //!
-//! An organisation may have half of a worker's slots. More it gets only when nobody else's work waits: what it
-//! wants beyond is put off for a moment, until somebody else's has come up or nothing has.
+//! An organisation may have half of a worker's slots. More it gets only when nobody else's work waits: what
+//! it wants beyond is put off for a moment, until somebody else's has come up or nothing has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

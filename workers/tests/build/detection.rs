@@ -2,6 +2,7 @@
 
 mod commands;
 mod compiled;
+mod docker;
 mod node;
 mod python;
 mod refusals;

@@ -52,7 +52,10 @@ pub struct BaseImages(BTreeMap<Base, ImageReference>);
 
 /// A text that sets no base image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a base image ({why}); it is written NAME=IMAGE, the names are {names}", names = names())]
+#[error(
+    "`{text}` is not a base image ({why}); it is written NAME=IMAGE, the names are {names}",
+    names = names()
+)]
 pub struct InvalidBase {
     /// The text.
     pub text: String,

@@ -1,9 +1,9 @@
 //! What the programs of a build may use of the machine.
 //!
-//! The BuildKit in a Docker Engine takes no limits for a build, so they are set from outside: each `RUN` has a
-//! control group of its own, which is found by the name in its hosts file that only this build has. That
-//! works where the engine is on this machine and this process may write its control groups; elsewhere
-//! builds are bounded by time and number alone, which is said at start.
+//! The BuildKit in a Docker Engine takes no limits for a build, so they are set from outside: each `RUN` has
+//! a control group of its own, which is found by the name in its hosts file that only this build has. That
+//! works where the engine is on this machine and this process may write its control groups
+//! ([`BuildLimits::can_be_set`]); elsewhere builds are bounded by time, number and size alone.
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};

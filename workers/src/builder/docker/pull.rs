@@ -42,12 +42,18 @@ pub(crate) async fn exposed(engine: &Engine, reference: &str) -> Result<Vec<u16>
     Ok(ports)
 }
 
+/// What the engine says, without what bollard says about that.
+pub(crate) fn words_of(error: &Error) -> String {
+    if let Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } =
+        error
+    {
+        return message.clone();
+    }
+    error.to_string()
+}
+
 fn of_engine(reference: &str, error: Error) -> PullError {
-    let words = match &error {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
-    };
+    let words = words_of(&error);
     let lower = words.to_ascii_lowercase();
     let (code, advice, permanent) = if lower.contains("no space left") {
         ("disk_full", "the disk of the Docker Engine is full; make room on it", false)

@@ -4,22 +4,24 @@ use bollard::errors::Error;
 use eventlog::error::BoxError;
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 
+use crate::builder::docker::words_of;
 use crate::registry::RegistryError;
 use crate::registry::oci::address::RegistryAddress;
 
 /// Whether something is simply not there.
 pub(super) fn is_missing(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => true,
-        OciDistributionError::ServerError { code, .. } => *code == 404,
-        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
+    if let OciDistributionError::ServerError { code, .. } = error {
+        return *code == 404;
+    }
+    if let OciDistributionError::RegistryError { envelope, .. } = error {
+        return envelope.errors.iter().any(|error| {
             matches!(
                 error.code,
                 OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
             )
-        }),
-        _ => false,
+        });
     }
+    matches!(error, OciDistributionError::ImageManifestNotFoundError(_))
 }
 
 /// An answer to us.
@@ -38,12 +40,7 @@ pub(super) fn of_registry(
 
 /// An answer to the engine, as it passes it on.
 pub(super) fn of_engine(address: &RegistryAddress, error: Error) -> RegistryError {
-    let words = match &error {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
-    };
-    in_words(address, "push the image", &words, error)
+    in_words(address, "push the image", &words_of(&error), error)
 }
 
 fn in_words(

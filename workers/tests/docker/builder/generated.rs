@@ -19,13 +19,11 @@ async fn a_static_site_is_an_image_that_serves_it() {
 
 #[tokio::test]
 async fn commands_run_as_a_user_without_rights_and_see_the_variables() {
-    let manifest = "[build]\ninstall = \"sh ./install $MODE\"\nbuild = \"WORD=x sh ./build\"\n[run]\ncommand = \"./run\"\n";
+    let manifest = "[build]\ninstall = \"sh ./install $MODE\"\nbuild = \"WORD=x sh ./build\"\n\
+                    [run]\ncommand = \"./run\"\n";
     let workshop = Workshop::new(&[
         ("switchback.toml", manifest),
-        (
-            "install",
-            "echo \"install $1 as $(id -u) in $PWD\"; echo made > made; echo kept > $BUILD_CACHE/kept",
-        ),
+        ("install", "echo \"install $1 as $(id -u) in $PWD\"; echo made > made; echo x > $BUILD_CACHE/kept"),
         ("build", "echo \"build $WORD, $MODE, $CI, $(cat made)\"; echo \"lines of $LINES_OF.\""),
     ])
     .variables(&[("MODE", "fast-and-secret"), ("LINES_OF", "one\ntwo\n"), ("HOME", "/evil")]);
@@ -69,7 +67,8 @@ async fn a_second_build_takes_what_is_the_same_from_the_cache_and_keeps_its_cach
 #[tokio::test]
 async fn hostile_names_do_nothing() {
     let name = "$(touch /app/pwn)`touch /app/pwn`'; touch /app/pwn #\"\\";
-    let manifest = "[build]\nbuild = \"sh ./build '$(touch /app/pwn)' '; touch /app/pwn' '<<EOF' \\\"$WORD\\\"\"\n\
+    let manifest = "[build]\n\
+                    build = \"sh ./build '$(touch /app/pwn)' '; touch /app/pwn' '<<EOF' \\\"$WORD\\\"\"\n\
                     [run]\ncommand = \"./run\"\n";
     let workshop = Workshop::new(&[
         ("switchback.toml", manifest),

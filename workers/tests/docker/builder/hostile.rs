@@ -25,12 +25,20 @@ async fn a_dockerfile_that_reaches_out_is_refused_with_its_line() {
 async fn a_build_sees_nothing_of_the_machine() {
     let canary = std::env::temp_dir().join("switchback-test-canary");
     std::fs::write(&canary, "x").unwrap();
-    let probe = "find / -name docker.sock -not -path '/proc/*' 2>/dev/null; find / -name switchback-test-canary -not -path '/proc/*' 2>/dev/null; \
-                 ls /proc/1/root/work 2>/dev/null; env | grep -i switchback; ps | grep -v -e '^PID' -e ' ps$' -e grep | wc -l > /processes; \
-                 mount -t tmpfs x /mnt 2>/dev/null && echo mounted; [ -n \"$(cat /dev/sda /dev/vda 2>/dev/null | head -c1)\" ] && echo disk; \
-                 (echo 1 > /proc/sys/kernel/panic) 2>/dev/null && echo panic; \
-                 mkdir /tmp/cg && mount -t cgroup x /tmp/cg 2>/dev/null && echo cgroup; \
-                 wget -T 2 -q -O- http://127.0.0.1:5001/v2/ && echo registry; exit 0";
+    let probe = [
+        "find / -name docker.sock -not -path '/proc/*' 2>/dev/null",
+        "find / -name switchback-test-canary -not -path '/proc/*' 2>/dev/null",
+        "ls /proc/1/root/work 2>/dev/null",
+        "env | grep -i switchback",
+        "ps | grep -v -e '^PID' -e ' ps$' -e grep | wc -l > /processes",
+        "mount -t tmpfs x /mnt 2>/dev/null && echo mounted",
+        "[ -n \"$(cat /dev/sda /dev/vda 2>/dev/null | head -c1)\" ] && echo disk",
+        "(echo 1 > /proc/sys/kernel/panic) 2>/dev/null && echo panic",
+        "mkdir /tmp/cg && mount -t cgroup x /tmp/cg 2>/dev/null && echo cgroup",
+        "wget -T 2 -q -O- http://127.0.0.1:5001/v2/ && echo registry",
+        "exit 0",
+    ]
+    .join("; ");
     let workshop = Workshop::new(&[("Dockerfile", &format!("{FROM}\nRUN ({probe}) > /found\n"))]);
     workshop.built().await;
     std::fs::remove_file(canary).unwrap();

@@ -21,7 +21,8 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 #[tokio::test]
 async fn a_secret_of_a_dockerfile_is_in_no_layer_no_history_and_no_line() {
     let file = format!(
-        "{FROM}\nRUN --mount=type=secret,id=TOKEN wc -c < /run/secrets/TOKEN > /length && cat /run/secrets/TOKEN\n\
+        "{FROM}\nRUN --mount=type=secret,id=TOKEN wc -c < /run/secrets/TOKEN > /length && \
+         cat /run/secrets/TOKEN\n\
          RUN --mount=type=secret,id=OTHER ls /run/secrets/OTHER || echo nothing > /other\n"
     );
     let manifest = "[build]\ndockerfile = \"Dockerfile\"\nsecrets = [\"TOKEN\"]\n";

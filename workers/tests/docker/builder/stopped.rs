@@ -25,13 +25,17 @@ fn runs(words: &str) -> bool {
     })
 }
 
-async fn until_gone(words: &str) {
+async fn until_it(runs_then: bool, words: &str) {
     let wait = async {
-        while runs(words) {
+        while runs(words) != runs_then {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(LIMIT, wait).await.expect("the engine has ended it");
+    tokio::time::timeout(LIMIT, wait).await.expect("the engine has begun or ended it");
+}
+
+async fn until_gone(words: &str) {
+    until_it(false, words).await;
 }
 
 #[tokio::test]
@@ -40,8 +44,7 @@ async fn a_cancelled_build_ends_in_the_engine_and_leaves_nothing() {
     let plan = workshop.detect().await.unwrap();
     let cancel = CancellationToken::new();
     let stop = async {
-        workshop.wait_for("waiting").await;
-        assert!(runs(&words));
+        until_it(true, &words).await;
         cancel.cancel();
     };
     let (built, ()) = tokio::join!(workshop.build_by(&plan, &cancel), stop);
@@ -56,22 +59,24 @@ async fn a_cancelled_build_ends_in_the_engine_and_leaves_nothing() {
 async fn a_later_attempt_ends_the_earlier() {
     let (workshop, words) = waiting();
     let plan = workshop.detect().await.unwrap();
-    let never = CancellationToken::new();
+    let (never, cancel) = (CancellationToken::new(), CancellationToken::new());
     let first = workshop.build_by(&plan, &never);
     let second = async {
-        workshop.wait_for("waiting").await;
-        let cancel = CancellationToken::new();
+        until_it(true, &words).await;
         let (key, output) = (workshop.key(Step::Build, 2), workshop.output());
-        let building = workshop.builder.build(key, &workshop.request, &plan, &output, &cancel);
-        let stop = async {
-            workshop.wait_for("unreachable-but-for-the-limit").await;
-        };
-        tokio::select! {
-            built = building => built,
-            () = async { tokio::time::sleep(Duration::from_millis(300)).await; cancel.cancel(); stop.await } => unreachable!(),
-        }
+        workshop.builder.build(key, &workshop.request, &plan, &output, &cancel).await
     };
-    let (first, second) = tokio::join!(first, second);
+    let stop = async {
+        let twice = || workshop.lines().iter().filter(|line| *line == "waiting").count() == 2;
+        let wait = async {
+            while !twice() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.expect("the second attempt builds");
+        cancel.cancel();
+    };
+    let (first, second, ()) = tokio::join!(first, second, stop);
     assert_eq!(first.unwrap_err().code, "build_failed");
     assert_eq!(second.unwrap_err().code, "build_cancelled");
     until_gone(&words).await;
@@ -95,4 +100,47 @@ async fn what_was_built_and_not_pushed_is_removed() {
     assert!(workshop.exists().await);
     workshop.builder.clean(workshop.request.deployment).await.unwrap();
     assert!(!workshop.exists().await);
+}
+
+/// Passes everything on to the engine, and breaks off what carries a build when it is told.
+async fn passing_on(to: String, broken: CancellationToken) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let to = to.strip_prefix("unix://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (to, broken) = (to.clone(), broken.clone());
+            let breaks = !broken.is_cancelled();
+            tokio::spawn(async move {
+                let mut engine = tokio::net::UnixStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut stream, &mut engine) => {}
+                    () = broken.cancelled(), if breaks => {}
+                }
+            });
+        }
+    });
+    (directory, format!("unix://{}", path.display()))
+}
+
+#[tokio::test]
+async fn a_build_is_begun_again_when_the_engine_was_away() {
+    let file = "FROM switchback-test/busybox\nRUN echo waiting; sleep 2; echo done > /done\n";
+    let broken = CancellationToken::new();
+    let (_directory, address) =
+        passing_on(crate::engine::TestEngine::new().url.clone(), broken.clone()).await;
+    let workshop = Workshop::with(&[("Dockerfile", file)], |settings| {
+        settings.engine = workers::builder::docker::Engine::at(&address).unwrap();
+    });
+    let plan = workshop.detect().await.unwrap();
+    let never = CancellationToken::new();
+    let interrupt = async {
+        workshop.wait_for("waiting").await;
+        broken.cancel();
+    };
+    let (built, ()) = tokio::join!(workshop.build_by(&plan, &never), interrupt);
+    built.unwrap_or_else(|error| panic!("{error}: {:#?}", workshop.lines()));
+    assert!(workshop.files().await.contains_key("/done"));
+    assert!(workshop.lines().iter().any(|line| line.contains("beginning again")), "{:#?}", workshop.lines());
 }

@@ -13,6 +13,18 @@ use crate::builder::docker::scan::{Refused, refused};
 /// How long a name may grow when its variables are put in.
 const NAME_MAX: usize = 1_000;
 
+/// What BuildKit itself says, as far as the name of an image is concerned.
+const PLATFORM: [(&str, &str); 8] = [
+    ("TARGETPLATFORM", "linux/amd64"),
+    ("TARGETOS", "linux"),
+    ("TARGETARCH", "amd64"),
+    ("TARGETVARIANT", ""),
+    ("BUILDPLATFORM", "linux/amd64"),
+    ("BUILDOS", "linux"),
+    ("BUILDARCH", "amd64"),
+    ("BUILDVARIANT", ""),
+];
+
 /// What no build may be based on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::builder::docker) struct Guarded {
@@ -32,7 +44,8 @@ pub(super) struct Images<'a> {
 
 impl<'a> Images<'a> {
     pub(super) fn new(guarded: &'a Guarded, given: &'a BTreeMap<String, String>) -> Self {
-        Self { guarded, given, arguments: BTreeMap::new(), stages: BTreeSet::new(), in_stage: false }
+        let arguments = PLATFORM.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Self { guarded, given, arguments, stages: BTreeSet::new(), in_stage: false }
     }
 
     /// `ARG NAME=value NAME`.
@@ -54,9 +67,11 @@ impl<'a> Images<'a> {
     pub(super) fn from(&mut self, line: usize, words: &[String]) -> Result<(), Refused> {
         self.in_stage = true;
         let Some(name) = words.first() else { return Ok(()) };
-        let expanded = self.expanded(name).filter(|name| !name.contains('$'));
+        let expanded = self.expanded(name).filter(|name| !name.contains('$') && !name.is_empty());
         let name = expanded.ok_or_else(|| {
-            refused(line, "this form of a variable in FROM is not known; $NAME, ${NAME} and ${NAME:-x} are")
+            let message = "the variable in FROM has no value, or is written in a form that is not known; \
+                           $NAME, ${NAME} and ${NAME:-x} are";
+            refused(line, message)
         })?;
         self.check(line, &name)?;
         if let [_, keyword, stage] = words
@@ -111,7 +126,6 @@ impl<'a> Images<'a> {
             if !plain || default.contains(['$', '{']) {
                 return None;
             }
-            // The platform of a build is BuildKit's to say, and its words are no part of a registry's name.
             let value = self.arguments.get(name).filter(|value| !value.is_empty());
             expanded.push_str(value.map_or(default, String::as_str));
             if expanded.len() > NAME_MAX {

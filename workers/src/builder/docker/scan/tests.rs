@@ -13,8 +13,11 @@ fn scanned(text: &str) -> Result<Scanned, Refused> {
 fn a_usual_dockerfile_is_taken_as_it_is() {
     let text = "# A comment\n\nARG NODE=22\nFROM node:${NODE}-slim AS build\nWORKDIR /app\n\
                 COPY --chown=node:node package*.json ./\n\
-                RUN --mount=type=cache,target=/root/.npm \\\n  # why\n  --mount=type=secret,id=NPM_TOKEN \\\n\n  npm ci\n\
-                ADD site.tar.gz /srv\nFROM scratch\nCOPY --from=build /app /app\nCOPY --from=0 /a /b\n\
+                RUN --mount=type=cache,target=/root/.npm \\\n  # why\n  \
+                --mount=type=secret,id=NPM_TOKEN \\\n\n  npm ci\n\
+                ADD site.tar.gz /srv\nFROM scratch\n\
+                COPY --from=build /app /app\nCOPY --from=0 /a /b\n\
+                EXPOSE 80\nFROM base-${TARGETARCH}\n\
                 EXPOSE 3000/tcp 9000/udp\nONBUILD RUN true\nCMD [\"node\", \"x\"]\n";
     let found = scanned(text).expect("taken");
     assert_eq!(found.text, text);
