@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::event::Event;
 use domain::service;
 use domain::stream::{Position, Recorded};
-use eventlog::log::EventLog as _;
+use eventlog::log::{EventLog as _, Filter};
 use switchback_projections::change::Change;
 use switchback_projections::measure::lag;
 use switchback_projections::projection::{self, Projection};
@@ -38,7 +38,8 @@ on_both! {
         let built = projector.catch_up().await.unwrap();
         let first = story.stage(web, "ONE", "1", None).await;
         story.stage(web, "TWO", "1", None).await;
-        let at = log.read_all(Position(first.0 - 1), &Default::default(), 1).await.unwrap().commits[0].events[0].at;
+        let page = log.read_all(Position(first.0 - 1), &Filter::all(), 1).await.unwrap();
+        let at = page.commits[0].events[0].at;
 
         for known in lag(&store, &log, at + TimeDelta::seconds(7)).await.unwrap() {
             assert_eq!((known.state, known.position, known.lag), ("live", built, 2), "{}", known.projection);
@@ -62,7 +63,8 @@ on_both! {
 
         let now = chrono::Utc::now();
         for known in lag(&store, &log, now).await.unwrap() {
-            let expected = if known.projection == "variable" { ("stopped", 2, Some(bad)) } else { ("live", 0, None) };
+            let is_stopped = known.projection == "variable";
+            let expected = if is_stopped { ("stopped", 2, Some(bad)) } else { ("live", 0, None) };
             assert_eq!((known.state, known.lag, known.stopped_at), expected, "{}", known.projection);
         }
     }
