@@ -146,7 +146,8 @@ async fn complete(mut request: Request, next: Next) -> Response {
         let failure = response.extensions().get::<ApiError>().cloned();
         let mut response = failure.map_or(response, |failure| failure.answer(&id));
         let status = response.status().as_u16();
-        span.record("http.response.status_code", status);
+        // As a number with a sign: of others it would be a text.
+        span.record("http.response.status_code", i64::from(status));
         if status >= 500 {
             span.record("otel.status_code", "ERROR");
         }

@@ -89,6 +89,7 @@ fn after_a_deployment_the_figures_are_those_of_the_guide_and_name_nobody() {
     let series_now = series(&platform);
     assert_eq!(series_now[r#"switchback_deployments_total{outcome="live"}"#], 0.0);
     assert_eq!(series_now[r#"switchback_steps_total{step="build",outcome="succeeded"}"#], 0.0);
+    eventually("it serves again", || platform.get("/").0 == 200);
 }
 
 /// Prometheus' own opinion of names and descriptions.
@@ -123,4 +124,46 @@ fn whoever_asks_whether_it_is_ready_is_told_of_each_engine_and_each_projection()
         assert!(standing["position"].as_u64().unwrap() > 0, "{name}");
     }
     assert_eq!(get_api(&platform, "/health"), (200, r#"{"status":"ok"}"#.to_owned()));
+}
+
+#[test]
+fn what_fails_ends_and_is_asked_for_in_vain_is_counted_once_each() {
+    let platform = Platform::start();
+    let application = Application::saying(&platform, "one");
+    application.commit("first");
+    platform.deploy(&application.path);
+    // An instance that ends by itself is started again.
+    platform.get("/exit");
+    let is = |name: &str, value: f64| series(&platform).get(name) == Some(&value);
+    eventually("the end is counted", || is("switchback_instance_exits_total", 1.0));
+    eventually("the restart is counted", || is("switchback_instance_restarts_total", 1.0));
+
+    application.write("switchback.toml", "[build]\nbuild = \"false\"\n");
+    application.commit("a build that fails");
+    let failed =
+        platform.run(&["deploy", application.path.to_str().unwrap(), "-p", "shop", "-s", "web", "-y"]);
+    assert_eq!(failed.status.code(), Some(1));
+    eventually("the failure is counted", || is(r#"switchback_deployments_total{outcome="failed"}"#, 1.0));
+    assert!(is(r#"switchback_steps_total{step="build",outcome="failed"}"#, 1.0));
+    assert!(is(r#"switchback_build_duration_seconds_count{outcome="failed"}"#, 1.0));
+    assert!(is(r#"switchback_deployments_total{outcome="live"}"#, 1.0));
+    eventually("what was undone is counted", || {
+        series(&platform)
+            .keys()
+            .any(|name| name.starts_with("switchback_steps_total") && name.contains("undone"))
+    });
+
+    // Paths and methods that somebody makes up are together in one.
+    for path in ["/nothing/one", "/nothing/two", "/api/v1/nothing"] {
+        assert_eq!(get_api(&platform, path).0, 404);
+    }
+    let unmatched =
+        r#"switchback_http_request_duration_seconds_count{method="GET",route="unmatched",status="404"}"#;
+    assert!(
+        is(unmatched, 3.0),
+        "{:?}",
+        series(&platform).keys().filter(|n| n.contains("404")).collect::<Vec<_>>()
+    );
+    assert_eq!(crate::platform::get(platform.edge(), "nobody.localhost", "/").0, 404);
+    assert!(is(r#"switchback_edge_failures_total{code="no_route"}"#, 1.0));
 }

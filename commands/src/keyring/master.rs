@@ -16,8 +16,8 @@ use crate::keyring::cipher::KEY_BYTES;
 const FILE_BYTES_MAX: u64 = 1024;
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
-/// The same in a directory of systemd's credentials (`LoadCredential=`): it gives each to one user by an access
-/// list, which shows as a permission of the group.
+/// The same in a directory of systemd's credentials (`LoadCredential=`): it gives each to one user by an
+/// access list, which shows as a permission of the group.
 const OTHERS_OF_CREDENTIALS: u32 = 0o037;
 
 /// The key that wraps all others.

@@ -134,4 +134,10 @@ impl LogStore for JetStreamLogs {
     async fn remove(&self, log: LogName) -> Result<(), StoreError> {
         self.shared.remove(log).await.map_err(unavailable("remove a log"))
     }
+
+    async fn size(&self) -> Result<Option<u64>, StoreError> {
+        let Shared { connection, stream, .. } = &*self.shared;
+        let ask = async || Ok(stream.get_info().await?.state.bytes);
+        connection.ask(ask).await.map(Some).map_err(unavailable("measure the logs"))
+    }
 }

@@ -14,6 +14,7 @@ mod audit;
 mod crash;
 mod deployment;
 mod feed;
+mod lag;
 mod observer;
 mod organization;
 mod outage;
