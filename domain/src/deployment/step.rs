@@ -112,9 +112,9 @@ impl Step {
     pub const fn limit(self) -> Duration {
         match self {
             Self::Cut | Self::Activate => Duration::from_secs(30),
-            Self::Detect => Duration::from_secs(60),
             Self::RollOut => Duration::from_secs(120),
-            Self::Fetch | Self::Push => Duration::from_secs(300),
+            // An image from elsewhere is brought to see what it is.
+            Self::Fetch | Self::Detect | Self::Push => Duration::from_secs(300),
             Self::Prepare => Duration::from_secs(600),
             Self::Build => Duration::from_secs(900),
             // Both are bounded by settings of the service, an hour each at most.

@@ -14,7 +14,7 @@ use workers::builder::BuildRequest;
 use workers::disk::Usage;
 use workers::key::StepKey;
 use workers::registry::local::{ARTIFACT_MAX, LocalRegistry, marker};
-use workers::registry::{Registry, RegistryError};
+use workers::registry::{Collected, Keep, Registry, RegistryError};
 
 use crate::files;
 use crate::platform::{Platform, located};
@@ -161,4 +161,25 @@ async fn an_earlier_worker_is_refused() {
     let later = StepKey { fence: key.fence.next(), ..key };
     pusher.registry.push(later, &request, "r").await.expect("pushed");
     assert_eq!(pusher.registry.push(key, &request, "r").await.expect_err("earlier").code, "registry_failed");
+}
+
+#[tokio::test]
+async fn what_nobody_needs_is_removed_and_what_a_kill_left_of_it_too() {
+    let pusher = Pusher::new(ARTIFACT_MAX);
+    let (digest, directory) = pusher.push(&[("a", "1")], "recipe").await.expect("pushed");
+    let young = Keep::default();
+    let young = Keep { newer_than: chrono::Utc::now() - chrono::TimeDelta::hours(1), ..young };
+    let old = Keep { newer_than: chrono::Utc::now() + chrono::TimeDelta::hours(1), ..Keep::default() };
+    let needed = Keep { artifacts: [digest.clone()].into(), ..old.clone() };
+    for keep in [young, needed] {
+        assert_eq!(pusher.registry.collect(&keep).await.expect("collected").removed, 0);
+        assert!(directory.is_dir());
+    }
+    // Killed after the directory had lost its name.
+    fs::rename(&directory, directory.with_file_name("gone")).expect("renamed");
+    assert_eq!(located(&pusher.registry, &digest).await.expect_err("missing").code, "artifact_missing");
+    assert_eq!(pusher.registry.collect(&old).await.expect("collected").removed, 1);
+    assert!(!directory.with_file_name("gone").exists() && !directory.exists());
+    assert_eq!(pusher.registry.find(pusher.service, "recipe").await.expect("asked"), None);
+    assert_eq!(pusher.registry.collect(&old).await.expect("collected"), Collected::default());
 }

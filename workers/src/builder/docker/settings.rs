@@ -61,7 +61,7 @@ impl Settings {
             builds,
             bases: BaseImages::default(),
             limits: BuildLimits::default(),
-            limit: Duration::from_mins(20),
+            limit: Duration::from_mins(15),
             log: LogLimits::default(),
             context: CONTEXT_MAX,
             image_bytes: IMAGE_MAX,

@@ -33,7 +33,8 @@ fn a_dockerfile_wins_over_the_language_and_says_so() {
 
 #[test]
 fn the_manifest_names_the_dockerfile_and_all_that_belongs_to_it() {
-    let manifest = "[build]\ndockerfile = \"deploy/Dockerfile\"\ntarget = \"web\"\narguments = { A = \"b\" }\n\
+    let manifest = "[build]\ndockerfile = \"deploy/Dockerfile\"\ntarget = \"web\"\n\
+                    arguments = { A = \"b\" }\n\
                     secrets = [\"TOKEN\"]\n\
                     [run]\ncommand = \"./serve\"\nport = 3000\nread_only = true\nrelease = \"./migrate\"\n";
     let plan =
