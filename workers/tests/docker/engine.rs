@@ -38,6 +38,16 @@ impl TestEngine {
     fn label(&self) -> String {
         format!("{LABEL}={}", self.installation)
     }
+
+    /// The ids of this installation's containers.
+    pub(crate) async fn containers(&self) -> Vec<String> {
+        containers(&self.client, &self.label()).await
+    }
+
+    /// The names of this installation's networks.
+    pub(crate) async fn networks(&self) -> Vec<String> {
+        networks(&self.client, &self.label()).await
+    }
 }
 
 fn connect(url: &str) -> Docker {
