@@ -28,6 +28,10 @@ use self::traces::Traces;
 const FOR_PEOPLE: &str = "warn,switchback_workers::reconciler=info";
 const FOR_MACHINES: &str = "warn,switchback=info,switchback_projections=warn";
 
+/// The client of the Docker Engine writes the bodies of requests, variables of services in them, when it is
+/// asked for every detail. It never is, whatever the setting says.
+const NEVER_IN_DETAIL: [&str; 1] = ["bollard=info"];
+
 /// What an operator can choose.
 pub(crate) struct Settings<'a> {
     /// Only failures are said.
@@ -69,7 +73,10 @@ pub(crate) fn start(settings: Settings<'_>) -> Result<Telemetry, TelemetryError>
         (false, true) => FOR_PEOPLE,
         (false, false) => FOR_MACHINES,
     };
-    let filter = EnvFilter::new(setting.unwrap_or_else(|| default.to_owned()));
+    let mut filter = EnvFilter::new(setting.unwrap_or_else(|| default.to_owned()));
+    for quieter in NEVER_IN_DETAIL {
+        filter = filter.add_directive(quieter.parse().expect("it is a directive"));
+    }
     let traces = Traces::new(settings.role, settings.otlp.or_else(traces::standard_setting))?;
     let dispatch = Arc::new(OnceLock::new());
     let lines = if is_terminal { logs::for_people() } else { logs::for_machines(Arc::clone(&dispatch)) };
