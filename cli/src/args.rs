@@ -4,10 +4,14 @@
 //! process are seen by everybody on the machine.
 
 pub(crate) mod deployment;
+pub(crate) mod doctor;
+pub(crate) mod file;
 pub(crate) mod login;
 pub(crate) mod moment;
 pub(crate) mod reading;
 pub(crate) mod resource;
+pub(crate) mod serve;
+pub(crate) mod settings;
 pub(crate) mod up;
 pub(crate) mod variables;
 
@@ -15,9 +19,12 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::deployment::{Cancel, Deploy, Redeploy, Rollback, Scale};
+pub(crate) use self::doctor::Doctor;
 use self::login::Login;
 use self::reading::{Deployments, Events, History, Logs, Release};
 use self::resource::{Environments, Projects, Services, Tokens};
+pub(crate) use self::serve::{Role, Serve};
+pub(crate) use self::settings::Settings;
 pub(crate) use self::up::Up;
 use self::variables::Variables;
 
@@ -104,6 +111,10 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run the whole platform in this process
     Up(Box<Up>),
+    /// Run some roles of the platform in this process
+    Serve(Box<Serve>),
+    /// Look at each engine, and say what is wrong and what to do
+    Doctor(Box<Doctor>),
     /// Commands about tokens on this machine.
     #[command(flatten)]
     Sign(Sign),

@@ -4,16 +4,20 @@ mod engines;
 mod ports;
 mod traffic;
 
+use std::sync::Arc;
+
 use commands::bus::Bus;
 use commands::clock::SystemClock;
-use commands::keyring::{Keyring, KeyringError};
-use eventlog::error::{BoxError, OpenError};
+use commands::keyring::{Keyring, KeyringError, MasterKey};
+use eventlog::error::{BoxError, OpenError, StoreError};
+use eventlog::installation::{self, Installation};
 use projections::store::QueryError;
 use url::Url;
 
-pub(crate) use self::engines::{Engines, engines};
-pub(crate) use self::ports::{Ports, ports};
-pub(crate) use self::traffic::EdgeTraffic;
+pub(crate) use self::engines::{Engines, Heard, engines, hear, look_at_log, read_models};
+pub(crate) use self::ports::{Ports, is_docker, look_at_engine, look_at_registry, ports};
+pub(crate) use self::traffic::{EdgeTraffic, RemoteTraffic, answer as answer_workers};
+use crate::args::Settings;
 use crate::home::Home;
 
 /// An engine that could not be reached or opened. The text says what to do.
@@ -55,12 +59,36 @@ pub(crate) enum ComposeError {
         #[source]
         source: BoxError,
     },
+    /// What processes share.
+    #[error("what the processes of this installation share cannot be read")]
+    Shared(#[source] StoreError),
+    /// Nothing was set up on the engines yet.
+    #[error("no gateway was started on this event log yet, so there is nothing to route; start one first")]
+    NoInstallation,
+    /// No server for read models was named.
+    #[error("--read names no server")]
+    NoReads,
+    /// The engines are in use.
+    #[error(
+        "--log belongs to another installation; start with the data directory of that one, with its \
+         --master-key, or with an empty log"
+    )]
+    AnotherInstallation,
     /// The read models.
     #[error("the read models cannot be opened")]
     Reads(#[from] QueryError),
     /// The keyring.
     #[error("the keyring cannot be opened")]
     Keyring(#[from] KeyringError),
+    /// A setting.
+    #[error("{flag} cannot be used")]
+    Setting {
+        /// The flag.
+        flag: &'static str,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// What builds and runs.
     #[error("{part} cannot be started")]
     Port {
@@ -72,14 +100,32 @@ pub(crate) enum ComposeError {
     },
 }
 
+/// What installation this is: decided once, by the first process that comes to its engines.
+pub(crate) async fn installation(
+    engines: &Engines,
+    settings: &Settings,
+    home: &Home,
+) -> Result<Installation, ComposeError> {
+    let ours = home.installation();
+    let described = installation::describe(&*engines.entries, ours).await.map_err(ComposeError::Shared)?;
+    // Whoever brings its own keys cannot open what another sealed; whoever brings the shared one can.
+    if described != ours && settings.keys.master_key.is_none() {
+        return Err(ComposeError::AnotherInstallation);
+    }
+    Ok(described)
+}
+
 /// The command bus over the log.
-pub(crate) fn bus(engines: &Engines, home: &Home) -> Result<Bus, ComposeError> {
-    let keyring = Keyring::open(&home.join("keys"))?;
-    Ok(Bus::new(std::sync::Arc::clone(&engines.log), std::sync::Arc::new(SystemClock), keyring))
+pub(crate) async fn bus(engines: &Engines, settings: &Settings, home: &Home) -> Result<Bus, ComposeError> {
+    let keyring = match &settings.keys.master_key {
+        Some(file) => Keyring::shared(Arc::clone(&engines.entries), MasterKey::read(file)?).await?,
+        None => Keyring::open(&home.join("keys"))?,
+    };
+    Ok(Bus::new(Arc::clone(&engines.log), Arc::new(SystemClock), keyring))
 }
 
 /// An address as it may be shown: without user and password.
-fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     // Both fail only for addresses that cannot have them.
     let _ = shown.set_password(None);

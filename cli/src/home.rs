@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use commands::user::Installation;
 use domain::id::{OrganizationId, UserId};
+use eventlog::installation::Installation;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -113,21 +113,23 @@ impl Home {
         self.description.id
     }
 
-    /// Its owner and their organisation.
+    /// The installation that it was made for.
     pub(crate) fn installation(&self) -> Installation {
-        Installation { owner: self.description.owner, organization: self.description.organization }
+        let Description { id, owner, organization, .. } = self.description;
+        Installation { id, owner, organization }
     }
 
-    /// The owner's token, when it was given out before.
-    pub(crate) fn owner_token(&self) -> Option<String> {
-        let token = fs::read_to_string(self.join("owner.token")).ok()?;
-        Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+    /// What this process is known by among those of an installation.
+    pub(crate) fn process_name(&self) -> String {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}/{}/{}", self.description.id, std::process::id())
     }
+}
 
-    /// Keeps the owner's token, readable by this user only.
-    pub(crate) fn keep_owner_token(&self, token: &str) -> Result<(), HomeError> {
-        write_private(&self.join("owner.token"), token.as_bytes())
-    }
+/// A token that was given out before.
+pub(crate) fn read_token(path: &Path) -> Option<String> {
+    let token = fs::read_to_string(path).ok()?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 fn lock(path: &Path) -> Result<File, HomeError> {
@@ -189,7 +191,7 @@ fn describe(path: &Path) -> Result<Description, HomeError> {
 }
 
 /// Writes a file that only this user can read, and that is there whole or not at all.
-fn write_private(path: &Path, content: &[u8]) -> Result<(), HomeError> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), HomeError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let write = || {
         // Made with mode 0600 from the first moment.
@@ -239,11 +241,11 @@ mod tests {
     #[test]
     fn the_owners_token_is_readable_by_its_owner_only() {
         let directory = tempfile::tempdir().unwrap();
-        let home = Home::open(directory.path()).unwrap();
-        assert_eq!(home.owner_token(), None);
-        home.keep_owner_token("sbk_x").unwrap();
-        assert_eq!(home.owner_token().as_deref(), Some("sbk_x"));
-        let mode = fs::metadata(home.join("owner.token")).unwrap().permissions().mode();
+        let file = directory.path().join("owner.token");
+        assert_eq!(read_token(&file), None);
+        write_private(&file, b"sbk_x").unwrap();
+        assert_eq!(read_token(&file).as_deref(), Some("sbk_x"));
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod compose;
 mod credentials;
+mod doctor;
 mod home;
 mod server;
 mod telemetry;
@@ -16,11 +17,11 @@ mod ui;
 use std::env;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use clap_complete::Shell;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::args::{Arguments, Command, Global, Up};
+use crate::args::{Arguments, Command, Global};
 use crate::client::failure::{Exit, Failure};
 use crate::ui::Ui;
 
@@ -35,24 +36,26 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let Arguments { global, command } = match Arguments::try_parse() {
+    let Arguments { global, command } = match args::file::parse(env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(error) => return ui::grammar(&error),
     };
     // The first to choose counts; there is no other.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Up(up) => serve(*up, &global),
+        Command::Up(up) => serve(server::up(*up, &global)),
+        Command::Serve(roles) => serve(server::serve(*roles, &global)),
         Command::Completions { shell } => completions(shell, &global),
+        Command::Doctor(doctor) => serve(doctor::doctor(*doctor, &global)),
         Command::Sign(sign) => finish(&Ui::new(&global), client::sign(sign, &global)),
         Command::Ask(ask) => finish(&Ui::new(&global), client::ask(ask, global)),
     }
 }
 
-fn serve(up: Up, global: &Global) -> ExitCode {
+fn serve(server: impl Future<Output = ExitCode>) -> ExitCode {
     raise_open_files();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(Box::pin(server::up(up, global))),
+        Ok(runtime) => runtime.block_on(Box::pin(server)),
         Err(error) => no_runtime(&error),
     }
 }

@@ -1,34 +1,49 @@
-//! `up`: the whole platform in one process; the order in which its parts start and stop.
+//! The server: the whole platform in one process (`up`), or some of its roles (`serve`); the order in which
+//! their parts start and stop.
 //!
 //! Nothing is said to be ready before it serves; what is in hand when it stops is taken up by the next start.
 
 mod demo;
-mod platform;
+mod edge;
+mod gateway;
+mod observe;
+mod parts;
+mod projector;
+mod ready;
+mod routes;
+mod serve;
 mod signals;
+mod up;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
+use ::gateway::app::Settings as ApiSettings;
+use ::gateway::edge::tls::TlsError;
+use commands::bus::Bus;
 use commands::error::CommandError;
 use commands::request::Request;
 use domain::context::Actor;
-use serde_json::json;
+use domain::deployment::step::Lane;
+use eventlog::error::ReadError;
+use eventlog::installation::Installation;
 use tokio::net::TcpListener;
 use url::Url;
 
-use self::platform::{Listeners, Platform};
-use crate::args::{Global, Up};
-use crate::client::failure::{Exit, Failure};
-use crate::compose::{self, ComposeError};
-use crate::home::{Home, HomeError};
-use crate::ui::{Form, Ui};
-use crate::{credentials, telemetry};
+use crate::args::Settings;
+use crate::args::settings::WorkLane;
+use crate::compose::ComposeError;
+use crate::home::{self, Home, HomeError};
+use crate::telemetry::TelemetryError;
+
+pub(crate) use self::serve::serve;
+pub(crate) use self::up::up;
 
 /// A start that failed. The text says what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UpError {
+pub(crate) enum StartError {
     /// The data directory.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -48,9 +63,24 @@ pub(crate) enum UpError {
         #[source]
         source: io::Error,
     },
+    /// A setting that processes of their own need.
+    #[error("{0}")]
+    Missing(String),
+    /// Certificates.
+    #[error("the certificates of --edge-tls cannot be used")]
+    Certificates(#[from] TlsError),
+    /// TLS itself.
+    #[error("TLS cannot be spoken")]
+    Tls(#[source] rustls::Error),
     /// The owner.
     #[error("cannot set this installation up")]
     SetUp(#[source] CommandError),
+    /// The event log.
+    #[error("the event log cannot be read")]
+    Read(#[source] ReadError),
+    /// What is told about it.
+    #[error("what is told about this process cannot be told")]
+    Telemetry(#[from] TelemetryError),
     /// The demonstration.
     #[error("the demonstration stopped")]
     Demo(#[from] demo::DemoError),
@@ -59,72 +89,7 @@ pub(crate) enum UpError {
     Say(#[from] io::Error),
 }
 
-/// Runs the platform until it is told to stop.
-pub(crate) async fn up(args: Up, global: &Global) -> ExitCode {
-    let ui = Ui::new(global);
-    telemetry::start(global.quiet);
-    match run(args, &ui).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => Failure::of(Exit::Failed, &error).report(&ui),
-    }
-}
-
-async fn run(args: Up, ui: &Ui) -> Result<(), UpError> {
-    let began = Instant::now();
-    let mut stop = signals::Stop::listen();
-    let home = Home::open(&args.data_directory().ok_or(HomeError::Nowhere)?)?;
-    let api = listen(args.listen, "--listen").await?;
-    let edge = listen(args.edge, "--edge").await?;
-    let (api_address, edge_address) = (address_of(&api, args.listen), address_of(&edge, args.edge));
-    let engines = compose::engines(&args, &home).await?;
-    let bus = compose::bus(&engines, &home)?;
-    bus.set_up(home.installation()).await.map_err(UpError::SetUp)?;
-    let server = server_url(api_address);
-    let token = owner_token(&bus, &home).await?;
-    sign_in(&server, &token);
-    let ports = compose::ports(&args, &home)?;
-    let listeners = Listeners { api, edge, edge_address };
-    let platform = Platform::start(&args, bus, engines, ports, listeners).await?;
-    ready(ui, began, &home, &server, edge_address)?;
-    if args.demo {
-        let demonstrated = tokio::select! {
-            demonstrated = demo::run(&home, &server, &token, edge_address, ui) => demonstrated,
-            () = stop.asked() => Ok(()),
-        };
-        if let Err(error) = demonstrated {
-            platform.stop().await;
-            return Err(error.into());
-        }
-    }
-    stop.asked().await;
-    ui.note("stopping: requests in flight finish; what is being deployed goes on at the next start");
-    tokio::select! {
-        () = platform.stop() => {}
-        () = stop.asked_again() => ui.note("stopped at once"),
-    }
-    Ok(())
-}
-
-/// Says that it serves, and where.
-fn ready(ui: &Ui, began: Instant, home: &Home, server: &Url, edge: SocketAddr) -> io::Result<()> {
-    let took = began.elapsed().as_millis();
-    match ui.form() {
-        Form::Json => ui.record(&json!({
-            "ready": true, "api": server.as_str().trim_end_matches('/'), "edge": edge,
-            "data": home.path(), "took_ms": took,
-        })),
-        Form::Quiet => ui.line("ready"),
-        Form::Human => {
-            ui.line(&format!("ready in {took} ms"))?;
-            ui.line(&format!("  api   {}", server.as_str().trim_end_matches('/')))?;
-            ui.line(&format!("  edge  http://<service>.<project>.localhost:{}", edge.port()))?;
-            ui.line(&format!("  data  {}", home.path().display()))?;
-            ui.line("  stop with Ctrl-C")
-        }
-    }
-}
-
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, UpError> {
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| {
         let reason = if source.kind() == io::ErrorKind::AddrInUse {
             "another program listens there"
@@ -135,8 +100,16 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
         } else {
             "it cannot be used"
         };
-        UpError::Listen { address, flag, reason, source }
+        StartError::Listen { address, flag, reason, source }
     })
+}
+
+/// Where health and figures are asked for besides.
+async fn bind_operations(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
+    match settings.operations {
+        Some(address) => listen(address, "--operations").await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Where it really listens, when port 0 was asked for.
@@ -144,6 +117,7 @@ fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(asked)
 }
 
+/// Where a server on this machine is asked.
 fn server_url(address: SocketAddr) -> Url {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -151,29 +125,59 @@ fn server_url(address: SocketAddr) -> Url {
     text.parse().expect("an address and a port make a URL")
 }
 
+/// What the API shows and allows.
+fn api_settings(settings: &Settings, edge: SocketAddr) -> ApiSettings {
+    let url = settings.traffic.edge_url.as_ref();
+    let is_secure = url.is_some_and(|url| url.scheme() == "https");
+    let port = match url {
+        Some(url) => url.port(),
+        None => (edge.port() != 80).then_some(edge.port()),
+    };
+    ApiSettings {
+        hostname_suffix: settings.traffic.hostname_suffix.clone(),
+        edge_port: port,
+        is_secure,
+        local_repositories: settings.listen.ip().is_loopback(),
+        ..ApiSettings::default()
+    }
+}
+
+/// The lanes that were chosen.
+fn lanes(settings: &Settings) -> Vec<Lane> {
+    let chosen = |lane: &Lane| {
+        let wanted = match lane {
+            Lane::Build => WorkLane::Build,
+            Lane::Rollout => WorkLane::Rollout,
+        };
+        settings.work.lane.contains(&wanted)
+    };
+    Lane::ALL.into_iter().filter(chosen).collect()
+}
+
+/// Makes the owner, unless there is one.
+async fn set_up(bus: &Bus, installation: Installation) -> Result<(), StartError> {
+    let Installation { owner, organization, .. } = installation;
+    let installation = commands::user::Installation { owner, organization };
+    bus.set_up(installation).await.map_err(StartError::SetUp)?;
+    Ok(())
+}
+
+/// Where the owner's token is kept.
+fn token_file(settings: &Settings, home: &Home) -> PathBuf {
+    settings.keys.owner_token.clone().unwrap_or_else(|| home.join("owner.token"))
+}
+
 /// The owner's token: the one that was given out before, or a new one when that does not work any more.
-async fn owner_token(bus: &commands::bus::Bus, home: &Home) -> Result<String, UpError> {
-    if let Some(token) = home.owner_token()
-        && bus.authenticate(&token).await.map_err(UpError::SetUp)?.is_some()
+async fn owner_token(bus: &Bus, installation: Installation, file: &Path) -> Result<String, StartError> {
+    if let Some(token) = home::read_token(file)
+        && bus.authenticate(&token).await.map_err(StartError::SetUp)?.is_some()
     {
         return Ok(token);
     }
-    let installation = home.installation();
     let request = Request::new(Actor::platform());
-    let issued =
-        bus.issue_token(&request, installation.organization, installation.owner, "command line").await;
-    let (_, token, _) = issued.map_err(UpError::SetUp)?;
-    home.keep_owner_token(token.reveal())?;
+    let Installation { organization, owner, .. } = installation;
+    let issued = bus.issue_token(&request, organization, owner, "command line").await;
+    let (_, token, _) = issued.map_err(StartError::SetUp)?;
+    home::write_private(file, token.reveal().as_bytes())?;
     Ok(token.reveal().to_owned())
-}
-
-/// Signs the local command line in. A home that cannot be written is no reason not to serve.
-fn sign_in(server: &Url, token: &str) {
-    if let Err(error) = credentials::save(server, token) {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the local command line is not signed in; give it SWITCHBACK_TOKEN from owner.token in the data \
-             directory"
-        );
-    }
 }

@@ -1,6 +1,6 @@
 //! The way of one command: load, decide, append; again when somebody else was quicker.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::aggregate::Aggregate;
 use domain::context::{ActorKind, Context};
@@ -14,6 +14,7 @@ use eventlog::commit::{Commit, Head, Metadata};
 use eventlog::crash_point;
 use eventlog::error::{AppendError, ReadError};
 use eventlog::log::SharedLog;
+use tracing::field::Empty;
 use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ use crate::error::CommandError;
 use crate::idempotency::Relation;
 use crate::keyring::Keyring;
 use crate::load::{Loaded, Loader};
+use crate::measure::{self, CONFLICTS};
 use crate::policy::{Action, allows};
 use crate::request::Request;
 
@@ -170,8 +172,18 @@ impl Bus {
         A::Command: Clone,
         A::Rejection: Rejection,
     {
-        let span = info_span!("command", stream = %stream, command.id = %request.command);
-        self.decide_and_append::<A>(request, stream, command).instrument(span).await
+        let name = measure::name_of(&command);
+        let span = info_span!(
+            "command",
+            otel.name = %format_args!("{} {name}", A::KIND),
+            stream = %stream,
+            command.id = %request.command,
+            outcome = Empty,
+        );
+        let began = Instant::now();
+        let result = self.decide_and_append::<A>(request, stream, command).instrument(span.clone()).await;
+        span.record("outcome", measure::ended(A::KIND, name, began, &result));
+        result
     }
 
     async fn decide_and_append<A>(
@@ -210,6 +222,7 @@ impl Bus {
             match self.append::<A>(request, stream, &ctx, &loaded, events).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(AppendError::Conflict { .. }) => {
+                    CONFLICTS.count([A::KIND.as_str()]);
                     debug!(race, "lost a race, deciding again");
                     tokio::time::sleep(pause(race)).await;
                     loaded = self.loader.current::<A>(stream).await?;

@@ -11,6 +11,7 @@ pub mod error;
 pub mod idempotency;
 pub mod keyring;
 pub mod load;
+pub mod measure;
 pub mod policy;
 pub mod request;
 

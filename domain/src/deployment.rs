@@ -24,7 +24,7 @@ use crate::digest::Digest;
 use crate::id::ServiceId;
 use crate::plan::Plan;
 use crate::service::Subject;
-use crate::service::release::{Instance, ReleaseNumber};
+use crate::service::release::{Build, Instance, ReleaseNumber};
 use crate::source::Revision;
 use crate::stream::AggregateKind;
 
@@ -245,6 +245,15 @@ pub enum Why {
     },
 }
 
+/// Something that was built before, was found missing, and is built again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rebuilt {
+    /// What it was, and how it came to be.
+    pub build: Build,
+    /// Which try of the cut found that out. The next one has a higher number: each try is one item of work.
+    pub found_by: u32,
+}
+
 /// What a deployment is about and has found out so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -264,6 +273,8 @@ pub struct Facts {
     pub reused: Option<Digest>,
     /// What was built.
     pub artifact: Option<Digest>,
+    /// What an earlier deployment had built and is built again, because it is not there any more.
+    pub rebuilt: Option<Box<Rebuilt>>,
     /// The release that was cut.
     pub release: Option<ReleaseNumber>,
     /// What was started.

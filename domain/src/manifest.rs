@@ -2,11 +2,13 @@
 //!
 //! Unknown keys and wrong types are errors that name the line. What is not said is detected or has a default.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::command_line::CommandLine;
-use crate::name::ServiceName;
+use crate::name::{ServiceName, VariableName};
 use crate::rejection::{Kind, Rejection};
 
 /// The file's name.
@@ -17,6 +19,9 @@ pub const MAX_SIZE: usize = 64 * 1024;
 pub const MAX_REPLICAS: u16 = 100;
 /// How much memory an instance may be given, in bytes: 1024 Gi.
 pub const MAX_MEMORY: u64 = 1 << 40;
+
+/// How long the value of an argument of a Dockerfile may be, in bytes.
+pub const MAX_ARGUMENT: usize = 4096;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +59,14 @@ pub struct Build {
     /// A Dockerfile, relative to the root.
     #[serde(deserialize_with = "file")]
     pub dockerfile: Option<String>,
+    /// The stage of it that is built.
+    #[serde(deserialize_with = "stage")]
+    pub target: Option<String>,
+    /// Values of its `ARG`s.
+    #[serde(deserialize_with = "arguments")]
+    pub arguments: BTreeMap<String, String>,
+    /// Variables of the service that its `RUN` lines may mount as secrets.
+    pub secrets: Vec<VariableName>,
     /// Fetches dependencies, in place of what was detected.
     pub install: Option<CommandLine>,
     /// Builds, in place of what was detected.
@@ -84,6 +97,8 @@ pub struct Run {
     #[serde(deserialize_with = "cpu")]
     #[schemars(with = "Option<f64>")]
     pub cpu: Option<u32>,
+    /// Whether its files may not be written, but for `/tmp`.
+    pub read_only: Option<bool>,
     /// How long what is in flight has to end, such as `10s`; kept in milliseconds.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "Option<String>")]
@@ -179,6 +194,40 @@ fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     }
 }
 
+/// As Docker writes the names of stages.
+fn stage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 100 || name.starts_with('-') || !name.chars().all(plain) {
+        return Err(de::Error::custom(format!(
+            "`{name}` is not the name of a stage, such as \"production\""
+        )));
+    }
+    Ok(Some(name))
+}
+
+/// What begins with `BUILDKIT_` would tell the builder itself what to do.
+fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let arguments: BTreeMap<String, String> = BTreeMap::deserialize(deserializer)?;
+    for (name, value) in &arguments {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts || !name.chars().all(plain) || name.len() > 100 {
+            return Err(de::Error::custom(format!(
+                "`{name}` is not the name of an ARG, such as NODE_VERSION"
+            )));
+        }
+        if name.to_ascii_uppercase().starts_with("BUILDKIT_") {
+            return Err(de::Error::custom(format!("`{name}` is for the builder itself and cannot be set")));
+        }
+        if value.len() > MAX_ARGUMENT || value.chars().any(char::is_control) {
+            let message = format!("the value of `{name}` has more than {MAX_ARGUMENT} bytes or a line break");
+            return Err(de::Error::custom(message));
+        }
+    }
+    Ok(arguments)
+}
+
 fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let path = String::deserialize(deserializer)?;
     if !path.starts_with('/') || path.len() > 500 || !path.chars().all(|c| c.is_ascii_graphic()) {
@@ -262,101 +311,4 @@ fn parse_duration_ms(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_file_of_the_documentation_is_read() {
-        let manifest = Manifest::parse(
-            r#"
-            [service]
-            name = "web"
-            root = "apps/web"
-            [build]
-            dockerfile = "Dockerfile"
-            [run]
-            command = "node server.js"
-            port = 3000
-            release = "./migrate"
-            health = { path = "/healthz", timeout = "60s" }
-            replicas = 2
-            memory = "256Mi"
-            cpu = 0.5
-            drain = "10s"
-            "#,
-        )
-        .expect("valid");
-        assert_eq!(manifest.service.root.as_deref(), Some("apps/web"));
-        assert_eq!(manifest.run.memory, Some(256 << 20));
-        assert_eq!(manifest.run.cpu, Some(500));
-        assert_eq!(manifest.run.drain, Some(10_000));
-        assert_eq!(manifest.run.health.expect("given").timeout, Some(60_000));
-    }
-
-    #[test]
-    fn a_path_stays_within_the_repository_however_it_is_written() {
-        let root =
-            |path: &str| Manifest::parse(&format!("[service]\nroot = \"{path}\"")).map(|m| m.service.root);
-        let dockerfile = |path: &str| {
-            Manifest::parse(&format!("[build]\ndockerfile = \"{path}\"")).map(|m| m.build.dockerfile)
-        };
-        for (path, meant) in [
-            ("apps/web", "apps/web"),
-            ("./apps//web/", "apps/web"),
-            (".//etc", "etc"),
-            ("a/./b", "a/b"),
-            (".hidden", ".hidden"),
-        ] {
-            assert_eq!(root(path), Ok(Some(meant.to_owned())), "{path}");
-            assert_eq!(dockerfile(path), Ok(Some(meant.to_owned())), "{path}");
-        }
-        for path in
-            ["", "/etc", "//etc", "-x", "./-x", ".//-x", "..", "a/../b", "./..", "a\\\\b", "a\\u0000b"]
-        {
-            assert!(root(path).is_err(), "{path}: {:?}", root(path));
-            assert!(dockerfile(path).is_err(), "{path}: {:?}", dockerfile(path));
-        }
-        // The root of the repository is a directory, and no Dockerfile.
-        for path in [".", "./", "././"] {
-            assert_eq!(root(path), Ok(None), "{path}");
-            assert!(dockerfile(path).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_whole_number_of_cores_is_a_number_of_cores() {
-        assert_eq!(Manifest::parse("[run]\ncpu = 2").map(|m| m.run.cpu), Ok(Some(2000)));
-    }
-
-    #[test]
-    fn an_empty_file_says_nothing() {
-        assert_eq!(Manifest::parse("").expect("valid"), Manifest::default());
-    }
-
-    #[test]
-    fn an_error_names_the_line() {
-        for (text, line, says) in [
-            ("[run]\ncomand = \"x\"", 2, "unknown field `comand`"),
-            ("[run]\n\nport = \"3000\"", 3, "invalid type"),
-            ("[run]\nport = 70000", 2, "1 to 65535"),
-            ("[run]\nreplicas = 0", 2, "1 to 100"),
-            ("[run]\nmemory = \"lots\"", 2, "256Mi"),
-            ("[run]\ncpu = -1.0", 2, "cores"),
-            ("[run]\ndrain = \"soon\"", 2, "10s"),
-            ("[run]\nhealth = { path = \"healthz\" }", 2, "/healthz"),
-            ("[run]\ncommand = \"a | b\"", 2, "needs a shell"),
-            ("[run]\nhealth = \"/healthz\"", 2, "a table such as { path ="),
-            ("build = \"make\"", 1, "a section, [build]"),
-            ("[service]\nroot = \"../x\"", 2, "within the repository"),
-            ("[service]\nname = \"Web\"", 2, "small letters"),
-            ("[nonsense]\n", 1, "unknown field `nonsense`"),
-            ("[run\n", 1, ""),
-        ] {
-            let Err(InvalidManifest::Line { line: found, message }) = Manifest::parse(text) else {
-                panic!("{text:?} was taken");
-            };
-            assert_eq!(found, line, "{text:?}: {message}");
-            assert!(message.contains(says), "{text:?}: {message}");
-        }
-    }
-}
+mod tests;

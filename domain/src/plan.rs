@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command_line::CommandLine;
+use crate::name::VariableName;
 
 /// What the application is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -165,6 +166,9 @@ pub struct Dockerfile {
     /// Values of its `ARG`s.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arguments: BTreeMap<String, String>,
+    /// Variables of the service that its `RUN` lines may mount as secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<VariableName>,
 }
 
 /// The whole plan.

@@ -23,3 +23,11 @@ macro_rules! cases {
         }
     )*};
 }
+
+/// Runs each named case of a suite, one after the other, each on a fixture of its own.
+#[macro_export]
+macro_rules! cases_in_turn {
+    ($suite:ident, $fixture:expr, $($case:ident),*) => {$(
+        $crate::conformance::$suite::$case($fixture).await;
+    )*};
+}

@@ -170,4 +170,29 @@ impl LogStore for FileLogs {
         })
         .await
     }
+
+    async fn size(&self) -> Result<Option<u64>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let doing = "measure the logs";
+        let task = tokio::task::spawn_blocking(move || size_of(&shared.dir));
+        let size = task.await.map_err(|source| StoreError::Unavailable { doing, source: source.into() })?;
+        size.map(Some).map_err(|source| StoreError::Unavailable { doing, source: source.into() })
+    }
+}
+
+/// What the files below a directory take. What is removed meanwhile takes nothing.
+fn size_of(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let size =
+            if kind.is_dir() { size_of(&entry.path()) } else { entry.metadata().map(|meta| meta.len()) };
+        match size {
+            Ok(size) => bytes += size,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }

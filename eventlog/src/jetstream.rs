@@ -111,6 +111,17 @@ impl Retention {
     pub const UPLOADS: Self = Self { age: Duration::from_hours(90 * 24), bytes: 50_000_000_000 };
 }
 
+/// Looks at a server without changing anything: whether it may be used, and what it is.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn look(settings: &Settings) -> Result<String, ConnectError> {
+    let connection = durable::connect(settings).await?;
+    let server = connection.client.server_info();
+    let cluster = server.cluster.map(|name| format!(", in the cluster {name}")).unwrap_or_default();
+    Ok(format!("NATS {}{cluster}; what it acknowledges survives a power cut", server.version))
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")

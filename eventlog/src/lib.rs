@@ -6,8 +6,9 @@
 //! 2. A commit is appended only where it was expected: exactly one of several writers that saw the same
 //!    stream wins, the others are told [`error::AppendError::Conflict`].
 //! 3. The same commit (by its id) given twice stands in the log once, and both times gets the same answer.
-//! 4. Positions grow by one with each commit, and whoever reads up to a position never sees one below it
-//!    appear later.
+//! 4. Positions grow with each commit, and whoever reads up to a position never sees one below it appear
+//!    later. They grow by one, except on `KurrentDB`, whose positions count bytes: nobody may reckon with
+//!    them.
 //! 5. Each commit carries the hash of the one before it in its stream: a hole or a changed byte is an error
 //!    when it is read, never silence.
 //! 6. An answer that did not come is [`error::AppendError::Unknown`], never a failure and never a success.
@@ -38,8 +39,14 @@ pub mod envelope;
 
 pub mod files;
 pub mod jetstream;
+#[cfg(feature = "kurrentdb")]
+pub mod kurrentdb;
 pub mod memory;
 pub mod sqlite;
+
+pub mod measure;
+pub mod measured;
+pub mod trace;
 
 pub mod crash;
 pub mod faults;

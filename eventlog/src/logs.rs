@@ -134,6 +134,14 @@ pub trait LogStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn remove(&self, log: LogName) -> Result<(), StoreError>;
+
+    /// What all logs take where they are kept, in bytes; none when that cannot be told.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn size(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// A store that several parts of a program share.

@@ -10,8 +10,8 @@ use projections::store::ReadStore;
 use projections::wait::Watermark;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
 use crate::error::ApiError;
+use crate::operations::{Probes, Scrape};
 use crate::upload::SharedUploads;
 
 /// How long a read waits for a position at most.
@@ -22,8 +22,10 @@ pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// What hostnames of services end with: `localhost`.
     pub hostname_suffix: String,
-    /// The port that the edge is reached at, for the addresses that are shown; none when it is 80.
+    /// The port that the edge is reached at, for the addresses that are shown; none when it is the usual one.
     pub edge_port: Option<u16>,
+    /// Whether the edge is reached by HTTPS.
+    pub is_secure: bool,
     /// Whether repositories on this machine may be deployed (`file://`): whoever may deploy can then read
     /// what the platform's user can.
     pub local_repositories: bool,
@@ -36,6 +38,7 @@ impl Default for Settings {
         Self {
             hostname_suffix: "localhost".into(),
             edge_port: None,
+            is_secure: false,
             local_repositories: false,
             body_max: 10 * 1024 * 1024,
         }
@@ -46,9 +49,10 @@ impl Settings {
     /// The address that a hostname is opened with.
     #[must_use]
     pub fn url(&self, hostname: &str) -> String {
+        let scheme = if self.is_secure { "https" } else { "http" };
         match self.edge_port {
-            Some(port) => format!("http://{hostname}:{port}"),
-            None => format!("http://{hostname}"),
+            Some(port) => format!("{scheme}://{hostname}:{port}"),
+            None => format!("{scheme}://{hostname}"),
         }
     }
 }
@@ -66,8 +70,10 @@ pub struct App {
     pub logs: SharedLogs,
     /// Takes uploads.
     pub uploads: SharedUploads,
-    /// The engines, for `/ready`.
-    pub engines: Arc<[Engine]>,
+    /// What `/ready` asks.
+    pub probes: Probes,
+    /// What `/metrics` answers.
+    pub metrics: Scrape,
     /// What the operator chose.
     pub settings: Arc<Settings>,
     /// Given when the platform stops: streams end.

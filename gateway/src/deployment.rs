@@ -47,6 +47,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 enum SourceBody {
     Repository { url: String, reference: Option<String> },
     Upload { digest: String, revision: Option<Revision> },
+    Image { reference: String },
 }
 
 impl SourceBody {
@@ -72,6 +73,12 @@ impl SourceBody {
                 });
                 Ok(Source::Upload { digest, revision })
             }
+            Self::Image { reference } => {
+                let parsed = reference.parse();
+                let reference =
+                    parsed.map_err(|invalid: domain::source::image::InvalidImage| rejected(&invalid))?;
+                Ok(Source::Image { reference })
+            }
         }
     }
 }
@@ -87,6 +94,7 @@ impl App {
         let (reference, source) = match &deployment.source {
             Some(Source::Repository { url, reference }) => (reference.as_ref(), Some(url.to_string())),
             Some(Source::Upload { digest, .. }) => (None, Some(format!("upload {}", digest.short()))),
+            Some(Source::Image { reference }) => (None, Some(reference.to_string())),
             None => (None, None),
         };
         let waits_for = service

@@ -27,14 +27,16 @@
 //! `table`, `target` and `upstream` to choose where, `link` to send, `body` and `passage` to carry the answer
 //! back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::counters::{Counters, Counting};
 use crate::edge::settings::Settings;
 use crate::edge::table::Table;
+use crate::edge::tls::Certificates;
 
 mod body;
 mod client;
@@ -53,6 +55,7 @@ pub mod settings;
 mod stop;
 pub mod table;
 mod target;
+pub mod tls;
 mod tunnel;
 mod upstream;
 
@@ -61,12 +64,20 @@ pub struct Edge {
     settings: Settings,
     table: Table,
     counting: Counting,
+    https: OnceLock<Https>,
+}
+
+/// Where names with a certificate are reached by HTTPS.
+struct Https {
+    certificates: Arc<Certificates>,
+    port: u16,
 }
 
 impl Edge {
     /// An edge without routes, which serves nothing yet.
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Edge { settings, table: Table::default(), counting: Counting::default() })
+        let (table, counting) = (Table::default(), Counting::default());
+        Arc::new(Edge { settings, table, counting, https: OnceLock::new() })
     }
 
     /// The routes. They may be changed at any time, by anyone who holds the edge.
@@ -79,7 +90,24 @@ impl Edge {
     ///
     /// As a lame duck it still accepts. Whoever hands the listener to a successor starts that one first.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        listen::serve(self, listener, shutdown).await;
+        listen::serve(self, listener, None, shutdown).await;
+    }
+
+    /// Serves a listener as [`Edge::serve`] does, by TLS. Its handshake counts as part of the first head.
+    pub async fn serve_tls(
+        self: Arc<Self>,
+        listener: TcpListener,
+        acceptor: TlsAcceptor,
+        shutdown: CancellationToken,
+    ) {
+        listen::serve(self, listener, Some(acceptor), shutdown).await;
+    }
+
+    /// From now on requests that come without TLS for a hostname with a certificate are sent to the same
+    /// address by HTTPS on `port` (status 308), save those of `/.well-known/acme-challenge/`. Once only.
+    pub fn redirect_to_https(&self, certificates: Arc<Certificates>, port: u16) {
+        // The second time is a programming error without harm: the first stands.
+        let _ = self.https.set(Https { certificates, port });
     }
 
     /// What the edge has counted so far.

@@ -4,13 +4,16 @@ use axum::extract::{FromRequest, FromRequestParts, Request as HttpRequest};
 use axum::http::{HeaderMap, header};
 use commands::idempotency::command_id;
 use commands::request::Request;
+use eventlog::trace;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tracing::Span;
 
 use crate::actor::Caller;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::router::trace_of;
 
 /// The longest `Idempotency-Key`.
 const KEY_MAX: usize = 255;
@@ -52,7 +55,9 @@ impl<T: DeserializeOwned + Send> FromRequest<App> for Given<T> {
             Some(key) => Request::repeatable(actor, command_id(actor.id, key, &asked)),
             None => Request::new(actor),
         };
-        request.traceparent = traceparent(&parts.headers);
+        // Where the request's span is not kept, its caller's is passed on.
+        let passed_on = trace::of(&Span::current()).or_else(|| trace_of(&parts.headers));
+        request.traceparent = passed_on.map(String::from);
         let body = if bytes.is_empty() {
             serde_json::from_str("{}").map_err(|error| form(&error))?
         } else {
@@ -74,17 +79,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
         .filter(visible)
         .map(Some)
         .ok_or_else(|| ApiError::parameter("Idempotency-Key", message))
-}
-
-/// Taken up only in the form of W3C Trace Context: `00-<32 digits>-<16 digits>-<2 digits>`.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = value.split('-').collect();
-    let hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let [version, trace, span, flags] = parts[..] else { return None };
-    (hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2)).then(|| value.to_owned())
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -116,24 +110,7 @@ fn field_of(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
-
-    #[test]
-    fn a_traceparent_of_another_form_is_left_out() {
-        let trace = |value: &'static str| {
-            traceparent(&HeaderMap::from_iter([(
-                header::HeaderName::from_static("traceparent"),
-                HeaderValue::from_static(value),
-            )]))
-        };
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(trace(good).as_deref(), Some(good));
-        for bad in ["", "00", "00-0af-b7-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-zz"] {
-            assert_eq!(trace(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn the_field_at_fault_is_named() {

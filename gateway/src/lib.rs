@@ -7,6 +7,8 @@
 pub mod app;
 pub mod engine;
 pub mod error;
+pub mod measure;
+pub mod operations;
 pub mod router;
 pub mod upload;
 
@@ -20,7 +22,6 @@ mod audit;
 mod auth;
 mod deployment;
 mod events;
-mod health;
 mod logs;
 mod project;
 mod release;

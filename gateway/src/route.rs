@@ -13,20 +13,28 @@ use domain::service::Event;
 use domain::service::release::{Instance, ReleaseNumber};
 use domain::stream::{AggregateKind, Position, Recorded};
 use eventlog::error::ReadError;
-use eventlog::log::{Filter, SharedLog};
+use eventlog::log::{Filter, MAX_PAGE, SharedLog};
 use futures::StreamExt;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::edge::Edge;
 use crate::edge::table::Route;
+use crate::route::file::{Known, RouteFile};
+
+pub mod file;
 
 /// How long to wait before going on after an error.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// Changes are written to the file so long after the first of them.
+const WRITTEN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is known of a service's routes.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServiceRoutes {
     /// What it answers to.
     pub hostnames: BTreeSet<Hostname>,
@@ -37,10 +45,10 @@ pub struct ServiceRoutes {
 /// Follows the log and keeps the edge's table.
 pub struct RouteFollower {
     edge: Arc<Edge>,
-    services: HashMap<ServiceId, ServiceRoutes>,
-    /// Hostnames of releases that were cut and have no traffic yet.
-    cut: HashMap<(ServiceId, ReleaseNumber), BTreeSet<Hostname>>,
-    read: Position,
+    known: Known,
+    file: Option<RouteFile>,
+    /// When what has changed is to be written to the file.
+    write_at: Option<Instant>,
     current: watch::Sender<HashMap<ServiceId, ReleaseNumber>>,
 }
 
@@ -61,20 +69,28 @@ impl CurrentReleases {
 }
 
 impl RouteFollower {
-    /// Begins with what a read model says of the log up to a position; with nothing and zero, the whole log
-    /// is read.
+    /// Begins with what is known of the log up to a position; with nothing and zero, the whole log is read.
     #[must_use]
-    pub fn new(
-        edge: Arc<Edge>,
-        known: HashMap<ServiceId, ServiceRoutes>,
-        up_to: Position,
-    ) -> (Self, CurrentReleases) {
-        let releases = known.iter().filter_map(|(id, routes)| Some((*id, routes.live.as_ref()?.0))).collect();
-        let (current, seen) = watch::channel(releases);
-        let follower = Self { edge, services: known, cut: HashMap::new(), read: up_to, current };
-        let all: Vec<_> = follower.services.iter().flat_map(|(id, routes)| routes.routes(*id)).collect();
-        follower.edge.table().replace_all(all);
+    pub fn new(edge: Arc<Edge>, known: Known) -> (Self, CurrentReleases) {
+        let (current, seen) = watch::channel(HashMap::new());
+        let follower = Self { edge, known, file: None, write_at: None, current };
+        follower.set_all();
         (follower, CurrentReleases(seen))
+    }
+
+    /// Keeps the file up to date from now on.
+    #[must_use]
+    pub fn kept_in(self, file: RouteFile) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// Gives the edge everything that is known.
+    fn set_all(&self) {
+        let services = &self.known.services;
+        let live = |(id, routes): (&ServiceId, &ServiceRoutes)| Some((*id, routes.live.as_ref()?.0));
+        self.current.send_replace(services.iter().filter_map(live).collect());
+        let all: Vec<_> = services.iter().flat_map(|(id, routes)| routes.routes(*id)).collect();
+        self.edge.table().replace_all(all);
     }
 
     /// Follows until it is told to stop.
@@ -82,7 +98,7 @@ impl RouteFollower {
         loop {
             let ended = tokio::select! {
                 ended = self.follow(&log) => ended,
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return self.write().await,
             };
             if let Err(error) = ended {
                 warn!(error = &error as &dyn std::error::Error, "routes stay as they are for a moment");
@@ -92,15 +108,79 @@ impl RouteFollower {
     }
 
     async fn follow(&mut self, log: &SharedLog) -> Result<(), ReadError> {
-        let mut commits = log.subscribe(self.read, Filter::kinds([AggregateKind::Service])).await;
-        while let Some(commit) = commits.next().await {
+        self.catch_up(log).await?;
+        let mut commits = log.subscribe(self.known.position, Filter::kinds([AggregateKind::Service])).await;
+        loop {
+            let write_at = self.write_at;
+            let commit = tokio::select! {
+                commit = commits.next() => commit,
+                () = until(write_at) => {
+                    self.write().await;
+                    continue;
+                }
+            };
+            let Some(commit) = commit else { return Ok(()) };
             let commit = commit?;
             for recorded in &commit.events {
                 self.apply(recorded);
             }
-            self.read = commit.head.position;
+            self.moved_to(commit.head.position);
+        }
+    }
+
+    /// Reads everything that the log has now.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn catch_up(&mut self, log: &SharedLog) -> Result<(), ReadError> {
+        let (head, filter) = (log.head().await?, Filter::kinds([AggregateKind::Service]));
+        if head < self.known.position {
+            warn!("the log ends before what is known of it, and is read from its beginning");
+            self.forget();
+        }
+        while self.known.position < head {
+            let page = log.read_all(self.known.position, &filter, MAX_PAGE).await?;
+            for recorded in page.commits.iter().flat_map(|commit| &commit.events) {
+                self.apply(recorded);
+            }
+            if page.reached <= self.known.position {
+                break;
+            }
+            self.moved_to(page.reached);
         }
         Ok(())
+    }
+
+    /// Notes whose log it is. What is known of another's is forgotten.
+    pub fn belongs_to(&mut self, installation: Uuid) {
+        if self.known.installation.is_some_and(|known| known != installation) {
+            warn!("the routes that are kept are those of another installation, and are forgotten");
+            self.forget();
+        }
+        self.known.installation = Some(installation);
+    }
+
+    fn forget(&mut self) {
+        self.known = Known { installation: self.known.installation, ..Known::default() };
+        self.set_all();
+    }
+
+    fn moved_to(&mut self, position: Position) {
+        self.known.position = position;
+        if self.file.is_some() {
+            self.write_at.get_or_insert_with(|| Instant::now() + WRITTEN_AFTER);
+        }
+    }
+
+    /// Writes the file, when there is one and something has changed. What cannot be written is read from the
+    /// log again after the next start.
+    async fn write(&mut self) {
+        let (Some(file), Some(_)) = (self.file.clone(), self.write_at.take()) else { return };
+        let known = self.known.clone();
+        let written = tokio::task::spawn_blocking(move || file.write(&known)).await;
+        if let Ok(Err(error)) = written {
+            warn!(error = &error as &dyn std::error::Error, "routes could not be written to the disk");
+        }
     }
 
     fn apply(&mut self, recorded: &Recorded) {
@@ -109,14 +189,14 @@ impl RouteFollower {
         match event {
             Event::Created { hostname, .. } => {
                 let hostnames = BTreeSet::from([hostname.clone()]);
-                self.services.insert(service, ServiceRoutes { hostnames, live: None });
+                self.known.services.insert(service, ServiceRoutes { hostnames, live: None });
             }
             Event::ReleaseCut { release, specification, .. } => {
-                self.cut.insert((service, *release), specification.hostnames.clone());
+                self.known.cut.insert((service, *release), specification.hostnames.clone());
             }
             Event::ReleaseActivated { release, instances, .. } => {
-                let hostnames = self.cut.remove(&(service, *release));
-                self.cut.retain(|(of, number), _| *of != service || number > release);
+                let hostnames = self.known.cut.remove(&(service, *release));
+                self.known.cut.retain(|(of, number), _| *of != service || number > release);
                 self.change(service, |routes| {
                     if let Some(hostnames) = hostnames {
                         routes.hostnames = hostnames;
@@ -134,8 +214,8 @@ impl RouteFollower {
             }),
             Event::Deleted {} => {
                 self.change(service, |routes| routes.live = None);
-                self.services.remove(&service);
-                self.cut.retain(|(of, _), _| *of != service);
+                self.known.services.remove(&service);
+                self.known.cut.retain(|(of, _), _| *of != service);
                 self.current.send_modify(|releases| {
                     releases.remove(&service);
                 });
@@ -154,7 +234,7 @@ impl RouteFollower {
     }
 
     fn change(&mut self, service: ServiceId, change: impl FnOnce(&mut ServiceRoutes)) {
-        let routes = self.services.entry(service).or_default();
+        let routes = self.known.services.entry(service).or_default();
         let before: Vec<_> = routes.routes(service).collect();
         change(routes);
         let table = self.edge.table();
@@ -165,6 +245,14 @@ impl RouteFollower {
         for (hostname, route) in after {
             table.set(&hostname, route);
         }
+    }
+}
+
+/// Resolves at a time, or never.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

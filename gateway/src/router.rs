@@ -1,30 +1,36 @@
 //! Every route, one line each: the table of contents of the API.
 
 use std::any::Any;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use domain::stream::Position;
+use eventlog::trace::{self, Traceparent};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tracing::{Instrument, debug, error, info, info_span};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, error, info, info_span};
 use uuid::Uuid;
 
 use crate::answer::{Answer, POSITION};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::{
-    audit, auth, deployment, events, health, logs, project, release, rollback, service, source, variable,
+    audit, auth, deployment, events, logs, measure, operations, project, release, rollback, service, source,
+    variable,
 };
 
 /// How long a request may take, streams and uploads aside.
 const LIMIT: Duration = Duration::from_secs(30);
+/// The header of W3C Trace Context, with a request and with its answer.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The answer's header with the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -59,8 +65,7 @@ pub fn api(app: App) -> Router {
     let v1 = limited.merge(unlimited).layer(from_fn_with_state(app.clone(), at_position));
     Router::new()
         .nest("/api/v1", v1)
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
+        .merge(operations::router(Arc::clone(&app.metrics), app.probes.clone()).with_state(()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable()) // Each body is limited where it is read.
@@ -132,12 +137,20 @@ async fn complete(mut request: Request, next: Next) -> Response {
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = info_span!("request", request.id = %id, %method, path);
+    let (began, route) = (Instant::now(), measure::route(request.extensions()));
+    let span = span(&request, &id, &route);
+    let passed_on = trace::of(&span);
+    let traced = span.clone();
     async move {
         let response = next.run(request).await;
         let failure = response.extensions().get::<ApiError>().cloned();
         let mut response = failure.map_or(response, |failure| failure.answer(&id));
         let status = response.status().as_u16();
+        span.record("http.response.status_code", status);
+        if status >= 500 {
+            span.record("otel.status_code", "ERROR");
+        }
+        measure::answered(&method, route, response.status(), began);
         if method.is_safe() && status < 400 {
             debug!(status, "{method} {path} answered {status}");
         } else {
@@ -145,13 +158,38 @@ async fn complete(mut request: Request, next: Next) -> Response {
         }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown")));
+        if let Some(Ok(value)) = passed_on.map(|named| HeaderValue::from_str(&named.to_string())) {
+            headers.insert(TRACEPARENT, value);
+        }
         for (name, value) in SECURITY_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }
-    .instrument(span)
+    .instrument(traced)
     .await
+}
+
+/// The span of a request, as a part of the caller's trace when it says which. It names the route and not the
+/// path: what a path says is nobody's who reads traces.
+fn span(request: &Request, id: &str, route: &str) -> Span {
+    let method = request.method();
+    let span = info_span!(
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        request.id = %id,
+        %method,
+        http.route = %route,
+        http.response.status_code = Empty,
+    );
+    trace::continued(span, trace_of(request.headers()))
+}
+
+/// The trace that a request says it belongs to.
+pub(crate) fn trace_of(headers: &HeaderMap) -> Option<Traceparent> {
+    headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()
 }
 
 /// What the OWASP REST Security Cheat Sheet asks of every answer of an API.

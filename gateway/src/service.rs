@@ -161,7 +161,7 @@ pub(crate) async fn status(
     let organization = caller.organization();
     let (_, environment) = app.environment(organization, &path).await?;
     let filter = service::Filter { environment: Some(environment.id), ..service::Filter::default() };
-    let (routes, _) = route::all(&app.reads).await?;
+    let routes = route::of_organization(&app.reads, organization).await?;
     let mut views = vec![];
     let mut cursor = None;
     loop {

@@ -19,15 +19,16 @@ pub use self::query::{Entry, Filter, list};
 
 use crate::change::Change;
 use crate::projection::Projection;
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::Value;
 
 /// The projection.
-pub const PROJECTION: Projection = Projection { name: "audit", version: 1, tables: &[&HISTORY], changes };
+pub const PROJECTION: Projection = Projection { name: "audit", version: 2, tables: &[&HISTORY], changes };
 
 static HISTORY: Table = Table {
     name: "history",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[
         number("position"),
         // The version in the stream: it tells the events of one commit apart, and their order.

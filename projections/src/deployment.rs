@@ -14,16 +14,17 @@ pub use self::query::{Deployment, Failure, Filter, Status, Trigger, get, list};
 
 use crate::change::{Assignment, Change};
 use crate::projection::Projection;
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::{Value, json};
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "deployment", version: 1, tables: &[&DEPLOYMENTS, &CAUSES], changes };
+    Projection { name: "deployment", version: 2, tables: &[&DEPLOYMENTS, &CAUSES], changes };
 
 static DEPLOYMENTS: Table = Table {
     name: "deployments",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("organization"),
@@ -58,8 +59,10 @@ static DEPLOYMENTS: Table = Table {
 static CAUSES: Table = Table {
     name: "causes",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         number("position"),
+        text("organization"),
         number("has_variables").or_null(),
         number("has_scale").or_null(),
         number("rollback_from").or_null(),
@@ -80,13 +83,15 @@ pub fn changes(recorded: &Recorded) -> Vec<Change> {
 
 fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
     let position = recorded.position;
+    let whose = ("organization", recorded.stream.organization.into());
     match event {
         service::Event::VariablesChanged { .. } => {
-            vec![CAUSES.upsert(position, [("has_variables", 1_i64.into())])]
+            vec![CAUSES.upsert(position, [whose, ("has_variables", 1_i64.into())])]
         }
-        service::Event::Scaled { .. } => vec![CAUSES.upsert(position, [("has_scale", 1_i64.into())])],
+        service::Event::Scaled { .. } => vec![CAUSES.upsert(position, [whose, ("has_scale", 1_i64.into())])],
         service::Event::RollbackRequested { from, to, deployment: _ } => {
-            vec![CAUSES.upsert(position, [("rollback_from", (*from).into()), ("rollback_to", (*to).into())])]
+            let set = [whose, ("rollback_from", (*from).into()), ("rollback_to", (*to).into())];
+            vec![CAUSES.upsert(position, set)]
         }
         service::Event::DeploymentRequested { deployment, subject } => {
             vec![DEPLOYMENTS.insert(deployment, requested(recorded, subject))]
@@ -211,6 +216,7 @@ fn learnt(recorded: &Recorded, output: &Output) -> Vec<Change> {
         | Output::Detect { .. }
         | Output::Build { .. }
         | Output::Cut { .. } // The service's own event says it.
+        | Output::ArtifactMissing { .. }
         | Output::Prepare {}
         | Output::RollOut { .. }
         | Output::Verify {}
@@ -223,7 +229,7 @@ fn learnt(recorded: &Recorded, output: &Output) -> Vec<Change> {
 fn revision_of(source: &Source) -> Option<&Revision> {
     match source {
         Source::Upload { revision, .. } => revision.as_ref(),
-        Source::Repository { .. } => None,
+        Source::Repository { .. } | Source::Image { .. } => None,
     }
 }
 

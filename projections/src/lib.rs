@@ -28,4 +28,5 @@ pub mod variable;
 
 pub mod audit;
 pub mod feed;
+pub mod measure;
 pub mod past;

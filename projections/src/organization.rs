@@ -13,16 +13,17 @@ use crate::page::{Listed, Page};
 use crate::projection::Projection;
 use crate::store::row::{row, unreadable};
 use crate::store::{FromColumn, QueryError, ReadStore, Row, Select};
-use crate::table::{Kind, Table, number, text};
+use crate::table::{Kind, Owner, Table, number, text};
 use crate::value::{IntoValue, Value};
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "organization", version: 1, tables: &[&ORGANIZATIONS, &MEMBERS], changes };
+    Projection { name: "organization", version: 2, tables: &[&ORGANIZATIONS, &MEMBERS], changes };
 
 static ORGANIZATIONS: Table = Table {
     name: "organizations",
     key: 1,
+    owner: Owner::Organization("id"),
     columns: &[text("id"), text("name"), text("created_at"), number("position")],
     indexes: &[],
 };
@@ -30,6 +31,7 @@ static ORGANIZATIONS: Table = Table {
 static MEMBERS: Table = Table {
     name: "members",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[text("organization"), text("member"), text("role"), text("joined_at")],
     indexes: &["member"],
 };
@@ -139,7 +141,7 @@ pub async fn get(
 /// # Errors
 /// [`QueryError`].
 pub async fn of_member(store: &ReadStore, user: UserId) -> Result<Vec<Organization>, QueryError> {
-    let select = Select::unscoped(ORGANIZATION).with(
+    let select = Select::platform(ORGANIZATION).with(
         "JOIN members his ON his.organization = o.id WHERE his.member = ? ORDER BY o.name, o.id LIMIT 1000",
         [user.into()],
     );

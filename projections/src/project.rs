@@ -17,15 +17,16 @@ use crate::projection::Projection;
 use crate::store::row::row;
 use crate::store::select::pattern;
 use crate::store::{QueryError, ReadStore, Select};
-use crate::table::{Kind, Table, number, text};
+use crate::table::{Kind, Owner, Table, number, text};
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "project", version: 1, tables: &[&PROJECTS, &ENVIRONMENTS], changes };
+    Projection { name: "project", version: 2, tables: &[&PROJECTS, &ENVIRONMENTS], changes };
 
 static PROJECTS: Table = Table {
     name: "projects",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("organization"),
@@ -41,6 +42,7 @@ static PROJECTS: Table = Table {
 static ENVIRONMENTS: Table = Table {
     name: "environments",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("organization"),

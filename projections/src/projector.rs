@@ -5,13 +5,16 @@
 //! own, and swapped in when it has caught up. A projection that an event breaks is stopped, and says so; the
 //! others go on.
 //!
-//! Two projectors on one database are safe: a checkpoint moves only from where its writer saw it, so the
-//! second one to come fails its whole batch, waits, and looks again.
+//! Of several projectors on one database, one does the work and the others stand by. Should two of them work
+//! all the same, that is safe: a checkpoint moves only from where its writer saw it, so the second one to
+//! come fails its whole batch, waits, and looks again.
 
 pub(crate) mod apply;
 mod batch;
 pub mod checkpoint;
 mod follow;
+mod lead;
+mod observer;
 mod poison;
 mod rebuild;
 mod status;
@@ -27,14 +30,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+pub use self::observer::Observer;
 pub use self::poison::Poison;
 pub use self::status::{Standing, State, Status};
 
 use self::checkpoint::Line;
+use self::lead::Leading;
 use self::rebuild::Prepared;
 use self::status::Board;
 use crate::projection::Projection;
-use crate::store::{Class, ReadStore, classify};
+use crate::store::{Class, QueryError, ReadStore, classify};
 use crate::wait::Watermark;
 
 /// How many commits of the live log are applied at once at most.
@@ -69,6 +74,12 @@ pub enum ProjectorError {
         /// Where the log ends.
         head: Position,
     },
+    /// How far the read models are is not known.
+    #[error("read of the checkpoints")]
+    Checkpoints(#[from] QueryError),
+    /// What others led in is nobody's any more.
+    #[error("follow of the log: another projector is gone, and its work is taken over")]
+    Regroup,
     /// Another projector writes the same read models.
     #[error("write of the read models: another projector was first")]
     Fenced,
@@ -112,7 +123,7 @@ impl Projector {
     /// For readers in this process that wait for a position.
     #[must_use]
     pub fn watermark(&self) -> Watermark {
-        Watermark::of(self.board.watch())
+        Watermark::of(self.board.watch(), &self.store)
     }
 
     /// Keeps the read models up with the log until `shutdown`. It may be dropped at any moment as well.
@@ -129,7 +140,8 @@ impl Projector {
     /// # Errors
     /// [`ProjectorError`]. A projection that an event stopped is none: the status tells.
     pub async fn catch_up(&self) -> Result<Position, ProjectorError> {
-        let (mut live, building) = self.prepare().await?;
+        self.migrate().await?;
+        let (mut live, building, _) = self.prepare(&self.projections).await?;
         live.extend(Box::pin(self.build(building)).await?);
         let head = self.log.head().await?;
         Box::pin(self.follow_to(&mut live, head)).await?;
@@ -147,6 +159,10 @@ impl Projector {
             if began.elapsed() > LAST_PAUSE {
                 pause = FIRST_PAUSE;
             }
+            if matches!(error, ProjectorError::Regroup) {
+                info!("another projector is gone; this one takes its work over");
+                continue;
+            }
             warn!(error = %chain(&error), "the projector stopped and will try again: {}", chain(&error));
             self.board.trouble(Some(chain(&error)));
             let is_second = matches!(error, ProjectorError::Fenced);
@@ -157,23 +173,50 @@ impl Projector {
 
     /// From one trouble to the next.
     async fn session(&self) -> Result<Infallible, ProjectorError> {
-        let (live, building) = self.prepare().await?;
+        self.migrate().await?;
+        let mut leading = Leading::begin(&self.store).await?;
+        let came = Box::pin(self.lead(&mut leading)).await;
+        leading.end().await;
+        came
+    }
+
+    async fn migrate(&self) -> Result<(), ProjectorError> {
+        self.store.migrate().await.map_err(|err| ProjectorError::Store { source: err.into() })
+    }
+
+    async fn lead(&self, leading: &mut Leading) -> Result<Infallible, ProjectorError> {
+        self.stand_by(leading).await?;
+        let ours = leading.share(&self.projections).await?;
+        let (live, building, mut others) = self.prepare(&ours).await?;
         self.board.trouble(None);
+        let lines: Vec<&str> = live.iter().chain(&building).map(|line| line.projection.name).collect();
+        let is_not_ours = |one: &&Projection| !ours.iter().any(|other| other.name == one.name);
+        others
+            .extend(self.projections.iter().filter(is_not_ours).map(|one| lead::key(one.name, one.version)));
         let (built, newly_live) = tokio::sync::oneshot::channel();
         let build = async {
             // Whoever follows is gone only when this future is too.
             let _ = built.send(self.build(building).await?);
             std::future::pending::<Result<Infallible, ProjectorError>>().await
         };
-        let (never, ..) = tokio::try_join!(self.follow(live, newly_live), build, self.measure())?;
+        let (never, ..) = tokio::try_join!(
+            self.follow(live, newly_live),
+            build,
+            self.measure(),
+            leading.hold(&others),
+            self.observe(&lines),
+        )?;
         Ok(never)
     }
 
     /// Finds out which projections are live and which have to be built, and makes the tables of the latter.
-    async fn prepare(&self) -> Result<(Vec<Line>, Vec<Line>), ProjectorError> {
-        self.store.migrate().await.map_err(|err| ProjectorError::Store { source: err.into() })?;
-        let (mut live, mut building) = (vec![], vec![]);
-        for prepared in rebuild::prepare(&self.store, &self.projections).await? {
+    /// What is left to newer programs is told by the keys that these lead by.
+    async fn prepare(
+        &self,
+        projections: &[Projection],
+    ) -> Result<(Vec<Line>, Vec<Line>, Vec<String>), ProjectorError> {
+        let (mut live, mut building, mut left) = (vec![], vec![], vec![]);
+        for prepared in rebuild::prepare(&self.store, projections).await? {
             match prepared {
                 Prepared::Live(line) => {
                     self.board.live(&line);
@@ -183,6 +226,7 @@ impl Projector {
                     self.board.building(&line, live);
                     building.push(line);
                 }
+                Prepared::Left(key) => left.push(key),
             }
         }
         let head = self.log.head().await?;
@@ -190,7 +234,7 @@ impl Projector {
         if let Some(position) = furthest.filter(|position| *position > head) {
             return Err(ProjectorError::Ahead { position, head });
         }
-        Ok((live, building))
+        Ok((live, building, left))
     }
 
     /// Marks projections as stopped by an event, where everybody sees it.

@@ -16,16 +16,17 @@ pub use self::query::{Changed, Release, find, list};
 
 use crate::change::Change;
 use crate::projection::Projection;
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::{Value, json};
 
 /// The projection.
-pub const PROJECTION: Projection = Projection { name: "release", version: 1, tables: &[&RELEASES], changes };
+pub const PROJECTION: Projection = Projection { name: "release", version: 2, tables: &[&RELEASES], changes };
 
 /// A deployment cuts one release at most, so a release is known by its deployment too.
 static RELEASES: Table = Table {
     name: "releases",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("deployment"),
         text("organization"),

@@ -14,15 +14,16 @@ use crate::projection::Projection;
 use crate::projector::checkpoint;
 use crate::store::row::unreadable;
 use crate::store::{FromRow, QueryError, ReadStore, Row, Select};
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::json;
 
 /// The projection.
-pub const PROJECTION: Projection = Projection { name: "route", version: 1, tables: &[&ROUTES], changes };
+pub const PROJECTION: Projection = Projection { name: "route", version: 2, tables: &[&ROUTES], changes };
 
 static ROUTES: Table = Table {
     name: "routes",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("service"),
         text("organization"),
@@ -112,6 +113,8 @@ impl FromRow for Route {
     }
 }
 
+const ROUTE: &str = "SELECT hostname, service, organization, release, deployment, instances FROM routes";
+
 /// All routes, and the position that they stand for at least: what comes after it in the log may be in them
 /// already, and changes nothing when it is applied again.
 ///
@@ -119,11 +122,21 @@ impl FromRow for Route {
 /// [`QueryError`].
 pub async fn all(store: &ReadStore) -> Result<(Vec<Route>, Position), QueryError> {
     let position = checkpoint::position(store, PROJECTION.name).await?;
-    let select = Select::unscoped(
-        "SELECT hostname, service, organization, release, deployment, instances FROM routes \
-         WHERE release IS NOT NULL ORDER BY hostname, service",
-    );
+    let select = Select::platform(ROUTE).with("WHERE release IS NOT NULL ORDER BY hostname, service", []);
     Ok((store.all(select).await?, position))
+}
+
+/// The routes of an organisation's services.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn of_organization(
+    store: &ReadStore,
+    organization: OrganizationId,
+) -> Result<Vec<Route>, QueryError> {
+    let select = Select::of(organization, ROUTE);
+    let own = "WHERE organization = $1 AND release IS NOT NULL ORDER BY hostname, service";
+    store.all(select.with(own, [])).await
 }
 
 /// A hostname and the service that answers to it, whether or not it has something live.
@@ -146,5 +159,5 @@ impl FromRow for Name {
 /// # Errors
 /// [`QueryError`].
 pub async fn hostnames(store: &ReadStore) -> Result<Vec<Name>, QueryError> {
-    store.all(Select::unscoped("SELECT hostname, service FROM routes ORDER BY hostname, service")).await
+    store.all(Select::platform("SELECT hostname, service FROM routes ORDER BY hostname, service")).await
 }

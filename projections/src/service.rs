@@ -5,22 +5,24 @@ mod query;
 
 use domain::event::Event;
 use domain::service;
+use domain::service::release::InstanceId;
 use domain::stream::Recorded;
 
 pub use self::query::{Exits, Filter, Live, Place, Service, find, get, list, locate, place};
 
-use crate::change::Change;
+use crate::change::{Assignment, Change};
 use crate::projection::Projection;
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::plus;
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "service", version: 1, tables: &[&SERVICES, &EXITS], changes };
+    Projection { name: "service", version: 2, tables: &[&SERVICES, &EXITS], changes };
 
 static SERVICES: Table = Table {
     name: "services",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("organization"),
@@ -46,9 +48,11 @@ static SERVICES: Table = Table {
 static EXITS: Table = Table {
     name: "exits",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("service"),
         number("release"),
+        text("organization"),
         number("times"),
         text("last_at"),
         text("last_instance"),
@@ -123,15 +127,9 @@ fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
             ];
             vec![SERVICES.update(id, set)]
         }
-        service::Event::InstanceExited { release, instance, exit } => vec![EXITS.upsert(
-            (id, *release),
-            [
-                ("times", plus(1)),
-                ("last_at", recorded.at.into()),
-                ("last_instance", instance.into()),
-                ("last_exit", exit.clone().into()),
-            ],
-        )],
+        service::Event::InstanceExited { release, instance, exit } => {
+            vec![EXITS.upsert((id, *release), exited(recorded, instance, exit))]
+        }
         service::Event::Deleted {} => {
             let set = [("deleted_at", recorded.at.into()), ("position", position.into())];
             vec![SERVICES.update(id, set), EXITS.delete(id)]
@@ -141,4 +139,14 @@ fn of_service(recorded: &Recorded, event: &service::Event) -> Vec<Change> {
         | service::Event::ReleaseCut { .. } // One that does not run yet is the releases' concern.
         | service::Event::InstancesMoved { .. } => vec![], // Where instances are is the routes' concern.
     }
+}
+
+fn exited(recorded: &Recorded, instance: &InstanceId, exit: &str) -> [Assignment; 5] {
+    [
+        ("organization", recorded.stream.organization.into()),
+        ("times", plus(1)),
+        ("last_at", recorded.at.into()),
+        ("last_instance", instance.into()),
+        ("last_exit", exit.to_owned().into()),
+    ]
 }

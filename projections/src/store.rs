@@ -5,6 +5,7 @@
 //! waiting.
 
 mod error;
+mod options;
 mod postgres;
 pub(crate) mod row;
 pub(crate) mod select;
@@ -13,23 +14,33 @@ mod transaction;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
+use domain::stream::Position;
 
 pub use self::error::{Class, InvalidUrl, QueryError, classify};
-pub use self::postgres::Options;
+pub use self::options::{Options, Pool, ROLE};
+pub(crate) use self::postgres::{Lead, Server};
+pub use self::postgres::{Replication, Wall};
 pub use self::row::{FromColumn, FromRow, Row};
 pub use self::select::Select;
 pub(crate) use self::transaction::Transaction;
 pub(crate) use self::write::{Rows, Verb};
 
-use self::postgres::Postgres;
+use self::postgres::{Postgres, Replica};
 use self::sqlite::Sqlite;
+use crate::projector::checkpoint::{self, Checkpoint};
 
 /// How long one query may take, the wait for a connection included. What takes longer is answered as not
 /// available.
 pub const QUERY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Checkpoints, and where they were seen.
+pub(crate) struct Seen {
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) server: Server,
+}
 
 /// The database of the read models. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -40,7 +51,7 @@ pub struct ReadStore {
 #[derive(Clone, Debug)]
 pub(crate) enum Engine {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Arc<Postgres>),
 }
 
 impl ReadStore {
@@ -65,7 +76,7 @@ impl ReadStore {
     /// # Errors
     /// [`InvalidUrl`].
     pub fn postgres(url: &str, options: Options) -> Result<Self, InvalidUrl> {
-        Ok(Self { engine: Engine::Postgres(Postgres::new(url, options)?) })
+        Ok(Self { engine: Engine::Postgres(Arc::new(Postgres::new(url, &options)?)) })
     }
 
     /// Makes the tables that all projections have in common. Done by the projector; harmless when it was
@@ -87,7 +98,7 @@ impl ReadStore {
     /// # Errors
     /// [`QueryError`].
     pub async fn all<T: FromRow>(&self, select: Select) -> Result<Vec<T>, QueryError> {
-        let rows = match tokio::time::timeout(QUERY_LIMIT, self.fetch(select)).await {
+        let rows = match tokio::time::timeout(QUERY_LIMIT, Box::pin(self.fetch(select))).await {
             Ok(rows) => rows?,
             Err(elapsed) => return Err(QueryError::Unavailable { source: elapsed.into() }),
         };
@@ -111,13 +122,90 @@ impl ReadStore {
     }
 
     async fn fetch(&self, select: Select) -> Result<Vec<Row>, QueryError> {
-        let (text, binds) = select.into_parts();
-        let text = AssertSqlSafe(text);
         let rows = match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.fetch(text, binds).await,
-            Engine::Postgres(postgres) => postgres.fetch(text, binds).await,
+            Engine::Sqlite(sqlite) => sqlite.fetch(select).await,
+            Engine::Postgres(postgres) => postgres.fetch(select).await,
         };
         Ok(rows?)
+    }
+
+    /// All checkpoints, as the next reader will see the rows that they stand for.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub(crate) async fn checkpoints(&self) -> Result<Seen, QueryError> {
+        let select = checkpoint::select_all();
+        let look = async {
+            match &self.engine {
+                Engine::Sqlite(sqlite) => sqlite.fetch(select).await.map(|rows| (rows, Server::Primary)),
+                Engine::Postgres(postgres) => postgres.fetch_progress(select).await,
+            }
+        };
+        let (rows, server) = match tokio::time::timeout(QUERY_LIMIT, look).await {
+            Ok(found) => found?,
+            Err(elapsed) => return Err(QueryError::Unavailable { source: elapsed.into() }),
+        };
+        let checkpoints = checkpoint::read(&rows)?;
+        if let Some(replica) = self.replica_of_primary().filter(|_| server == Server::Replica) {
+            replica.see(checkpoint::reached(&checkpoints, &[]));
+        }
+        Ok(Seen { checkpoints, server })
+    }
+
+    /// A reader is told that a position is there, after it was seen on `server`. Answers whether that is
+    /// still the server that will answer it.
+    pub(crate) fn promise(&self, position: Position, server: Server) -> bool {
+        match (self.replica_of_primary(), server) {
+            (Some(replica), Server::Primary) => replica.promise(position),
+            (Some(_), Server::Replica) | (None, _) => true,
+        }
+    }
+
+    /// A reader waited for a position in vain. When the primary has it, the replica is to blame.
+    pub(crate) async fn waited_in_vain(&self, position: Position) {
+        let Engine::Postgres(postgres) = &self.engine else { return };
+        let Some(replica) = postgres.replica() else { return };
+        let Ok(rows) = postgres.fetch_from_primary(checkpoint::select_all()).await else { return };
+        if checkpoint::read(&rows).is_ok_and(|known| checkpoint::reached(&known, &[]) >= position) {
+            replica.behind(position);
+        }
+    }
+
+    /// Whether readers may be answered by a server that is behind the one that is written.
+    pub(crate) fn has_replica(&self) -> bool {
+        self.replica_of_primary().is_some()
+    }
+
+    fn replica_of_primary(&self) -> Option<&Arc<Replica>> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => postgres.replica(),
+        }
+    }
+
+    /// How the replica stands; none, when there is none.
+    #[must_use]
+    pub fn replica(&self) -> Option<Replication> {
+        self.replica_of_primary().map(|replica| replica.state())
+    }
+
+    /// Whether the database itself keeps organisations apart.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn wall(&self) -> Result<Wall, QueryError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(Wall::Conditions),
+            Engine::Postgres(postgres) => Ok(postgres.wall().await?),
+        }
+    }
+
+    /// A connection that leads; none where there is nobody to lead.
+    pub(crate) async fn lead(&self) -> Result<Option<Lead>, sqlx::Error> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.lead().await.map(Some),
+        }
     }
 
     /// Begins to write. One at a time on `SQLite`.

@@ -41,6 +41,16 @@ pub const fn number(name: &'static str) -> Column {
     Column { name, kind: Kind::Number, is_nullable: false }
 }
 
+/// Whose the rows of a table are. `PostgreSQL` shows a reader the rows of the organisation that it asks for
+/// and no others, whatever the query says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The organisation whose id is in this column.
+    Organization(&'static str),
+    /// Nobody's alone. Whoever adds such a table says why at its place.
+    Platform,
+}
+
 /// A table. Rows are known by its first `key` columns.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Table {
@@ -48,6 +58,8 @@ pub struct Table {
     pub name: &'static str,
     /// How many of the columns, from the first, are the key.
     pub key: usize,
+    /// Whose its rows are.
+    pub owner: Owner,
     /// Its columns, at most 64.
     pub columns: &'static [Column],
     /// Columns that rows are found by besides the key, each with the order that queries want.

@@ -11,16 +11,17 @@ use serde::Serialize;
 use crate::change::{Assignment, Change};
 use crate::projection::Projection;
 use crate::store::{FromRow, QueryError, ReadStore, Row, Select};
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::{Value, json};
 
 /// The projection.
-pub const PROJECTION: Projection = Projection { name: "timeline", version: 1, tables: &[&STEPS], changes };
+pub const PROJECTION: Projection = Projection { name: "timeline", version: 2, tables: &[&STEPS], changes };
 
 /// A start is known by its fence, which no other start of the deployment has.
 static STEPS: Table = Table {
     name: "steps",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("deployment"),
         number("fence"),

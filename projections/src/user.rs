@@ -15,15 +15,18 @@ use crate::change::Change;
 use crate::projection::Projection;
 use crate::store::row::{row, unreadable};
 use crate::store::{FromColumn, QueryError, ReadStore, Row, Select};
-use crate::table::{Table, text};
+use crate::table::{Owner, Table, text};
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "user", version: 1, tables: &[&USERS, &TOKENS], changes };
+    Projection { name: "user", version: 2, tables: &[&USERS, &TOKENS], changes };
 
+/// Names stand above organisations: histories of several may show the same person. Queries come to a name
+/// from a row of the organisation's own.
 static USERS: Table = Table {
     name: "users",
     key: 1,
+    owner: Owner::Platform,
     columns: &[text("id"), text("name"), text("registered_at")],
     indexes: &[],
 };
@@ -31,6 +34,7 @@ static USERS: Table = Table {
 static TOKENS: Table = Table {
     name: "tokens",
     key: 1,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("id"),
         text("owner"),

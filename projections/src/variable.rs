@@ -15,16 +15,17 @@ use crate::change::Change;
 use crate::projection::Projection;
 use crate::store::row::unreadable;
 use crate::store::{FromRow, QueryError, ReadStore, Row, Select};
-use crate::table::{Table, number, text};
+use crate::table::{Owner, Table, number, text};
 use crate::value::json;
 
 /// The projection.
 pub const PROJECTION: Projection =
-    Projection { name: "variable", version: 1, tables: &[&VARIABLES], changes };
+    Projection { name: "variable", version: 2, tables: &[&VARIABLES], changes };
 
 static VARIABLES: Table = Table {
     name: "variables",
     key: 2,
+    owner: Owner::Organization("organization"),
     columns: &[
         text("service"),
         text("name"),

@@ -15,6 +15,7 @@ use crate::key::StepKey;
 use crate::output::Output;
 
 pub mod detect;
+pub mod docker;
 #[cfg(feature = "testing")]
 pub mod fake;
 pub mod process;
@@ -36,6 +37,8 @@ pub struct BuildRequest {
     pub directory: PathBuf,
     /// The service's variables, in the clear.
     pub variables: BTreeMap<String, Secret>,
+    /// Whether nothing of earlier builds may be used.
+    pub fresh: bool,
 }
 
 /// A build that could not be done. The text is for the person who deploys.
@@ -44,7 +47,9 @@ pub struct BuildRequest {
 pub struct BuildError {
     /// A stable word for programs: `manifest_invalid`, `language_not_detected`, `start_not_found`,
     /// `docker_needed`, `tool_missing`, `fixed_port`, `build_failed`, `build_timed_out`, `build_too_large`,
-    /// `build_cancelled`, `disk_full`.
+    /// `build_cancelled`, `disk_full`; with Docker also `dockerfile_missing`, `dockerfile_refused`,
+    /// `secret_missing`, `context_too_large`, `image_too_large`, `image_refused`, `image_missing`,
+    /// `image_denied`, `image_platform`, `image_unavailable`, `docker_away`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the build, never a value of a variable.
     pub message: String,

@@ -137,9 +137,9 @@ impl InHand<'_> {
 
     /// What a builder is told; the service's variables are those it has now.
     async fn build_request(&self) -> Result<BuildRequest, StepError> {
-        let domain::service::Subject::Source { source, .. } = &self.facts.subject else {
-            return Err(StepError::permanent("nothing_to_build", "the deployment brings nothing to build"));
-        };
+        let nothing = || StepError::permanent("nothing_to_build", "the deployment brings nothing to build");
+        let source = self.facts.source().ok_or_else(nothing)?;
+        let fresh = matches!(self.facts.subject, domain::service::Subject::Source { fresh: true, .. });
         let active = self.active().await?;
         let variables = environment::open(self, &active.variables).await?;
         Ok(BuildRequest {
@@ -149,6 +149,7 @@ impl InHand<'_> {
             revision: self.facts.revision.clone(),
             directory: self.context.settings.workspace(self.job.deployment),
             variables,
+            fresh,
         })
     }
 }

@@ -21,6 +21,7 @@ mod turns;
 
 pub mod context;
 pub mod deployment;
+pub mod measure;
 pub mod reconciler;
 pub mod router;
 pub mod runner;

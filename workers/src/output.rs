@@ -5,7 +5,7 @@
 //! program would stand still, lines are left out, and where they would stand a line says how many.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 pub use crate::output::mask::Mask;
 use crate::output::store::Storing;
+pub use crate::output::stored::{StoredUntil, stored_until};
 
 mod mask;
 mod store;
+mod stored;
 
 /// How many lines may wait to be stored; a program that prints faster is slowed down.
 const WAITING_MAX: usize = 2_000;
@@ -43,6 +45,8 @@ struct Shared {
     left_out: AtomicU64,
     /// The time of the last line, in nanoseconds.
     last: AtomicI64,
+    /// Whether another process may read the same lines.
+    has_other_readers: AtomicBool,
 }
 
 impl Shared {
@@ -119,7 +123,18 @@ impl Output {
 
     /// A line of the program's own.
     pub async fn line(&self, channel: Channel, text: impl Into<String>) {
-        let text = self.mask.apply(text.into());
+        self.put(channel, None, text.into()).await;
+    }
+
+    /// A line that was printed a while ago, and that another process may have read as well: it is stored
+    /// unless one of that time is there.
+    pub async fn line_at(&self, channel: Channel, at: DateTime<Utc>, text: impl Into<String>) {
+        self.shared.has_other_readers.store(true, Ordering::Relaxed);
+        self.put(channel, Some(at), text.into()).await;
+    }
+
+    async fn put(&self, channel: Channel, at: Option<DateTime<Utc>>, text: String) {
+        let text = self.mask.apply(text);
         loop {
             // Nobody stores any more: the step is being torn down, and the line has no reader.
             let Ok(place) = self.place().await else { return };
@@ -131,7 +146,8 @@ impl Output {
                 place.send(note);
                 continue;
             }
-            place.send(NewLine { at: self.shared.now(), channel, origin: self.origin.to_string(), text });
+            let at = at.unwrap_or_else(|| self.shared.now());
+            place.send(NewLine { at, channel, origin: self.origin.to_string(), text });
             return;
         }
     }

@@ -23,8 +23,8 @@ use crate::output::Output;
 use crate::supervise::protocol::{self, Launch, Report, Specification};
 
 pub use crate::process::child::Child;
-pub(crate) use crate::process::lines::CUT;
 pub use crate::process::lines::{Buffer, Sink};
+pub(crate) use crate::process::lines::{CUT, Splitter};
 pub use crate::process::mark::SweepError;
 pub use crate::supervise::protocol::{Exit, Limits, Refusal};
 

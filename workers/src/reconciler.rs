@@ -29,8 +29,9 @@ pub use self::wanted::Wanted;
 use self::wanted::WantedServices;
 use crate::context::Context;
 use crate::deployment::retire::STOP_GRACE;
-use crate::deployment::roll_out::{StartPlan, start};
+use crate::deployment::roll_out::{StartPlan, attach, lines, start};
 use crate::key::StepKey;
+use crate::measure::{Duty, RESTARTS};
 use crate::runtime::{Exit, InstanceState, RuntimeError};
 use crate::step::StepError;
 
@@ -96,8 +97,18 @@ impl Reconciler {
         Self { context, wanted, restarts: HashMap::new(), removing: Arc::default() }
     }
 
-    /// Compares until it is told to stop.
+    /// Compares until it is told to stop; then it stops at once, wherever it is. What a runtime has begun it
+    /// does to its end, and what is not recorded the next one finds.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = self.compare_for_ever() => {}
+        }
+    }
+
+    async fn compare_for_ever(&mut self) {
+        let _duty = Duty::begin("reconciler");
         let mut exits = self.context.runtime.exits();
         loop {
             if let Err(error) = self.compare().await {
@@ -105,7 +116,6 @@ impl Reconciler {
             }
             let next = self.next_restart().unwrap_or(PERIOD).min(PERIOD);
             tokio::select! {
-                () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(next) => {}
                 heard = exits.recv() => match heard {
                     Ok(exit) => self.record_exit(&exit).await,
@@ -166,8 +176,14 @@ impl Reconciler {
                 InstanceState::Running { address } => {
                     running.push(Instance { id, address });
                     self.forget_stable(id);
+                    self.attach(wanted, id).await;
                 }
-                InstanceState::Exited { .. } | InstanceState::Absent => missing.push(id),
+                InstanceState::Exited { .. } => {
+                    // What it printed last is still in the runtime, until it is started again.
+                    self.attach(wanted, id).await;
+                    missing.push(id);
+                }
+                InstanceState::Absent => missing.push(id),
             }
         }
         self.record(wanted, &live.instances, &running).await?;
@@ -181,6 +197,14 @@ impl Reconciler {
         running.sort_by_key(|instance| instance.id);
         crash_point!("reconcile.before_record");
         self.record(wanted, &recorded, &running).await
+    }
+
+    /// Has what an instance prints stored, when it is none that this process has started.
+    async fn attach(&self, wanted: &Wanted, id: InstanceId) {
+        if let Err(error) = attach(&self.context, wanted.service, wanted.release, id).await {
+            let error = &error as &dyn std::error::Error;
+            warn!(instance.id = %id, error, "what instance {id} prints is not stored for the moment");
+        }
     }
 
     /// Says where the instances of a release are, when that is not what was said last.
@@ -242,7 +266,16 @@ impl Reconciler {
             number: live.number,
             specification: &live.specification,
         };
-        let started = start(&self.context, key, id, before, &plan).await?;
+        let started = match start(&self.context, key, id, before, &plan).await {
+            Ok(started) => started,
+            Err(error) => {
+                // Such as an image that is gone: whoever looks why nothing runs looks here.
+                let log = lines(&self.context, wanted.service, live.number, id);
+                log.say(format!("it could not be started again: {error}")).await;
+                return Err(error.into());
+            }
+        };
+        RESTARTS.count::<&str, 0>([]);
         crash_point!("reconcile.after_start");
         info!(instance.id = %id, "instance {id} of {} is started again", live.number);
         Ok(Some(started))
@@ -274,7 +307,13 @@ impl Reconciler {
     /// Whose instances these are, when nothing has them in hand any more: neither their own deployment nor
     /// another of the service, which retires those before it in its own time.
     async fn find_owner(&self, deployment: DeploymentId) -> Result<Option<Owner>, ReconcileError> {
-        let Some(organization) = self.wanted.organization_of(deployment) else {
+        let known = self.wanted.organization_of(deployment);
+        let organization = match known {
+            Some(organization) => Some(organization),
+            // From before the position that we began at; then what runs says it.
+            None => self.context.runtime.organization_of(deployment).await?,
+        };
+        let Some(organization) = organization else {
             // Begun after we looked last, or by another installation: not ours to stop.
             return Ok(None);
         };
@@ -283,8 +322,7 @@ impl Reconciler {
             Deployment::Over { facts, .. } if self.is_in_hand(organization, facts.service).await? => None,
             Deployment::Over { facts, why } => {
                 let had_traffic = !matches!(why, Some(Why::Failed { .. } | Why::Cancelled { .. }));
-                let release = facts.release.filter(|_| had_traffic);
-                Some(Owner { service: facts.service, release })
+                Some(Owner { service: facts.service, release: facts.release, had_traffic })
             }
             Deployment::Absent
             | Deployment::Running { .. }
@@ -307,10 +345,16 @@ impl Reconciler {
 
 /// Lets instances finish what is in flight, and stops them. What cannot be stopped is found again.
 async fn remove(context: &Context, owner: &Owner, instances: &[InstanceId]) {
-    if let Some(release) = owner.release {
+    if let Some(release) = owner.release.filter(|_| owner.had_traffic) {
         context.traffic.drained(owner.service, release, DRAIN_LIMIT).await;
     }
     for id in instances {
+        if let Some(release) = owner.release
+            && let Err(error) = attach(context, owner.service, release, *id).await
+        {
+            let error = &error as &dyn std::error::Error;
+            warn!(error, "what instance {id} prints as it ends may not be stored");
+        }
         info!(instance.id = %id, "instance {id} is not wanted any more and is stopped");
         let stop = context.runtime.stop(*id, STOP_GRACE);
         let stopped = tokio::time::timeout(STOP_GRACE + STOP_LIMIT, stop).await;
@@ -327,4 +371,5 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Owner {
     service: ServiceId,
     release: Option<domain::service::release::ReleaseNumber>,
+    had_traffic: bool,
 }

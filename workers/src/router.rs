@@ -21,12 +21,14 @@ use eventlog::crash_point;
 use eventlog::error::{ReadError, StoreError};
 use eventlog::log::Filter;
 use eventlog::queue::Item;
+use eventlog::trace::{self, Traceparent};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::context::Context;
+use crate::measure::Duty;
 
 /// How many commits are looked at together; a stream that is among them several times is looked at once.
 const BATCH_MAX: usize = 500;
@@ -50,13 +52,20 @@ pub struct Job {
     pub on_behalf_of: Option<UserId>,
     /// The chain it belongs to.
     pub correlation: CorrelationId,
+    /// The trace it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Traceparent>,
 }
 
 impl Job {
     /// The request under which a worker records what it did.
     #[must_use]
     pub fn request(&self) -> Request {
-        Request { correlation: self.correlation, ..Request::new(Actor::saga(self.on_behalf_of)) }
+        Request {
+            correlation: self.correlation,
+            traceparent: self.trace.map(String::from),
+            ..Request::new(Actor::saga(self.on_behalf_of))
+        }
     }
 
     /// What the item is known by: the same for the same try of the same work.
@@ -90,10 +99,12 @@ struct Wake {
     event: EventId,
     person: Option<UserId>,
     correlation: CorrelationId,
+    trace: Option<Traceparent>,
 }
 
 /// Routes until it is told to stop. Errors are logged and waited out.
 pub async fn run(context: Context, shutdown: CancellationToken) {
+    let _duty = Duty::begin("router");
     while !shutdown.is_cancelled() {
         let routed = tokio::select! {
             routed = route(&context) => routed,
@@ -131,6 +142,7 @@ async fn route_batch(context: &Context, batch: &[RecordedCommit]) -> Result<(), 
             event: recorded.id,
             person: recorded.actor.person(),
             correlation: recorded.correlation,
+            trace: recorded.traceparent.as_deref().and_then(|text| text.parse().ok()),
         };
         woken.insert(recorded.stream, wake);
     }
@@ -155,7 +167,8 @@ async fn look(context: &Context, stream: StreamId, wake: Wake) -> Result<(), Rou
         }
     };
     for effect in effects {
-        carry_out(context, stream.organization, wake, effect).await?;
+        let span = trace::continued(info_span!("react", aggregate = %stream.kind), wake.trace);
+        carry_out(context, stream.organization, wake, effect).instrument(span).await?;
     }
     Ok(())
 }
@@ -169,12 +182,14 @@ async fn carry_out(
     let request = Request {
         correlation: wake.correlation,
         causation: Some(wake.event),
+        // Not the span of this moment: whatever follows from one command stands side by side below it.
+        traceparent: wake.trace.map(String::from),
         ..Request::new(Actor::saga(wake.person))
     };
     let given = match effect {
         Effect::Work { deployment, work, attempt, not_before } => {
-            let (on_behalf_of, correlation) = (wake.person, wake.correlation);
-            let job = Job { organization, deployment, work, attempt, on_behalf_of, correlation };
+            let Wake { person: on_behalf_of, correlation, trace, .. } = wake;
+            let job = Job { organization, deployment, work, attempt, on_behalf_of, correlation, trace };
             crash_point!("router.before_enqueue");
             context.queue.enqueue(&item(&job, not_before)).await?;
             crash_point!("router.after_enqueue");

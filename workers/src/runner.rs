@@ -6,6 +6,7 @@
 //! because the names of all effects follow from deployment and step.
 
 mod cancel;
+mod fair;
 
 use std::time::Duration;
 
@@ -19,11 +20,14 @@ use domain::stream::StreamId;
 use eventlog::crash_point;
 use eventlog::error::{ReadError, StoreError};
 use eventlog::queue::Lease;
+use eventlog::trace;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info, info_span, warn};
 
 use self::cancel::Cancellations;
+use self::fair::Shares;
 use crate::context::Context;
 use crate::deployment::{self, Done};
 use crate::key::StepKey;
@@ -54,25 +58,51 @@ enum WorkError {
 pub async fn run(context: Context, lanes: Vec<Lane>, shutdown: CancellationToken) {
     let cancellations = Cancellations::default();
     let watch = cancellations.watch(context.clone(), shutdown.clone());
+    let shares = Shares::new(context.settings.slots(Lane::Build));
     let slots = lanes.into_iter().flat_map(|lane| vec![lane; context.settings.slots(lane)]);
-    let workers = slots.map(|lane| slot(&context, lane, &cancellations, &shutdown));
+    let workers = slots.map(|lane| slot(&context, lane, &shares, &cancellations, &shutdown));
     tokio::join!(watch, join_all(workers));
 }
 
-async fn slot(context: &Context, lane: Lane, cancellations: &Cancellations, shutdown: &CancellationToken) {
+async fn slot(
+    context: &Context,
+    lane: Lane,
+    shares: &Shares,
+    cancellations: &Cancellations,
+    shutdown: &CancellationToken,
+) {
     loop {
         let leased = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            leased = context.queue.lease(lane.as_str(), context.settings.lease) => leased,
+            leased = lease(context, lane, shares) => leased,
         };
         let worked = match leased {
-            Ok(lease) => Box::pin(take_up(context, &lease, cancellations, shutdown)).await,
+            Ok((lease, _share)) => Box::pin(take_up(context, &lease, cancellations, shutdown)).await,
             Err(error) => Err(error.into()),
         };
         if let Err(error) = worked {
             warn!(error = &error as &dyn std::error::Error, "a piece of work is tried again later");
             tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+        }
+    }
+}
+
+/// The next piece of work; of the build lane, one whose organisation has its turn.
+async fn lease(
+    context: &Context,
+    lane: Lane,
+    shares: &Shares,
+) -> Result<(Lease, Option<fair::Share>), StoreError> {
+    match lane {
+        Lane::Build => {
+            let (queue, clock) = (&context.queue, context.bus.clock());
+            let (lease, share) = shares.lease(queue, clock, context.settings.lease).await?;
+            Ok((lease, Some(share)))
+        }
+        Lane::Rollout => {
+            let lease = context.queue.lease(lane.as_str(), context.settings.lease).await?;
+            Ok((lease, None))
         }
     }
 }
@@ -90,7 +120,21 @@ async fn take_up(
             return Err(error.into());
         }
     };
-    let span = info_span!("work", deployment.id = %job.deployment, work = ?job.work, attempt = job.attempt);
+    let (verb, step) = match job.work {
+        Work::Do(step) => ("step", step),
+        Work::Undo(step) => ("undo", step),
+    };
+    let span = info_span!(
+        "work",
+        otel.name = %format_args!("{verb} {step}"),
+        otel.kind = "consumer",
+        deployment.id = %job.deployment,
+        work = ?job.work,
+        attempt = job.attempt,
+        failure = Empty,
+        otel.status_code = Empty,
+    );
+    let span = trace::continued(span, job.trace);
     Box::pin(work(context, lease, &job, cancellations, shutdown)).instrument(span).await
 }
 
@@ -224,6 +268,7 @@ fn outcome(work: Work, fence: Fence, result: Result<Done, StepError>) -> Command
         (Work::Do(step) | Work::Undo(step), Ok(Done::Undo)) => Command::CompleteUndo { step, fence },
         (work, Err(error)) => {
             let source = error.source.as_deref().map(ToString::to_string).unwrap_or_default();
+            Span::current().record("failure", error.code).record("otel.status_code", "ERROR");
             info!(code = error.code, source, "{work:?} failed: {error}");
             Command::Fail { work, fence, failure: error.failure() }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::command_line::CommandLine;
 use domain::deployment::step::Fence;
-use domain::id::{DeploymentId, ServiceId};
+use domain::id::{DeploymentId, OrganizationId, ServiceId};
 use domain::plan::Start;
 use domain::secret::Secret;
 use domain::service::release::{Instance, InstanceId};
@@ -16,9 +16,12 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::key::StepKey;
-use crate::output::Output;
+use crate::output::{Output, StoredUntil};
 use crate::registry::Files;
 
+#[cfg(feature = "testing")]
+pub mod conformance;
+pub mod docker;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod process;
@@ -26,6 +29,8 @@ pub mod process;
 /// What an instance or a release command is given.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    /// Whose it is.
+    pub organization: OrganizationId,
     /// The service.
     pub service: ServiceId,
     /// Where its files are.
@@ -87,8 +92,9 @@ pub struct Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct RuntimeError {
-    /// A stable word for programs: `program_not_found`, `port_taken`, `docker_needed`, `image_missing`, `release_command_failed`,
-    /// `release_command_timed_out`, `release_command_cancelled`, `fenced`, `runtime_failed`.
+    /// A stable word for programs: `program_not_found`, `port_taken`, `docker_needed`, `image_missing`,
+    /// `release_command_failed`, `release_command_timed_out`, `release_command_cancelled`, `fenced`,
+    /// `runtime_failed`.
     pub code: &'static str,
     /// What was wrong, and what to do. Never output of the program, never a value of a variable.
     pub message: String,
@@ -159,6 +165,37 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// [`RuntimeError`], to be tried again.
     async fn clean(&self, deployment: DeploymentId) -> Result<(), RuntimeError>;
+
+    /// Whether what the instance prints goes to an output of this process; always so for a runtime whose
+    /// instances do not outlive it.
+    fn is_attached(&self, _id: InstanceId) -> bool {
+        true
+    }
+
+    /// From now on, what an instance prints and has printed goes to `output`, save what is stored already.
+    /// One that is attached stays as it is. For instances that another process of the platform has started.
+    ///
+    /// # Errors
+    /// [`RuntimeError`], to be tried again.
+    async fn attach(
+        &self,
+        _id: InstanceId,
+        _stored: StoredUntil,
+        _output: Output,
+    ) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    /// Whose the instances of a deployment are, as far as they say so themselves.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    async fn organization_of(
+        &self,
+        _deployment: DeploymentId,
+    ) -> Result<Option<OrganizationId>, RuntimeError> {
+        Ok(None)
+    }
 
     /// Instances that end by themselves from now on. A reader that falls behind looks at [`Runtime::state`].
     fn exits(&self) -> broadcast::Receiver<Exit>;

@@ -7,7 +7,7 @@ mod deny;
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::{program, schemas, tidy};
+use crate::{deploy, program, schemas, tidy};
 
 struct Step {
     name: &'static str,
@@ -16,7 +16,7 @@ struct Step {
     always: bool,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "fmt", run: fmt, always: true },
     Step { name: "clippy", run: clippy, always: true },
     Step { name: "tidy", run: || tidy::run(&[]), always: true },
@@ -24,6 +24,7 @@ const STEPS: [Step; 7] = [
     Step { name: "deny", run: deny::bans_licenses_sources, always: true },
     Step { name: "advisories", run: deny::advisories, always: false },
     Step { name: "schemas", run: || schemas::run(&["--check".to_owned()]), always: true },
+    Step { name: "deploy", run: || deploy::run(&[]), always: true },
 ];
 
 /// Runs the task.
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn without_a_name_everything_is_asked_but_for_advisories() {
-        assert_eq!(names(&[]).unwrap(), ["fmt", "clippy", "tidy", "doc", "deny", "schemas"]);
+        assert_eq!(names(&[]).unwrap(), ["fmt", "clippy", "tidy", "doc", "deny", "schemas", "deploy"]);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! pipe from the task that wanted them: whether that task ends, fails, is interrupted or is killed, the pipe
 //! closes, and the keeper stops the servers and removes the folder. Should the keeper itself be killed, the
 //! kernel ends the servers (parent death signal), and the next task sweeps the folder. So no signal is
-//! handled anywhere, and no process is ever looked up by its name.
+//! handled anywhere, and no process is ever looked up by its name alone: what a Docker Engine left is known
+//! by the folder and the control group that were its own.
 
+mod docker;
+mod images;
 pub(crate) mod install;
 mod keeper;
 mod nats;
@@ -13,6 +16,7 @@ mod place;
 pub(crate) mod poll;
 mod port;
 mod postgres;
+mod registry;
 mod running;
 mod server;
 
@@ -31,16 +35,22 @@ pub(crate) enum Engine {
     Nats,
     /// One server, with fsync off.
     Postgres,
+    /// A Docker Engine with two images to build on.
+    Docker,
+    /// A registry without a password.
+    Registry,
 }
 
 impl Engine {
     /// All of them.
-    pub(crate) const ALL: [Engine; 2] = [Engine::Nats, Engine::Postgres];
+    pub(crate) const ALL: [Engine; 4] = [Engine::Nats, Engine::Postgres, Engine::Docker, Engine::Registry];
 
     fn name(self) -> &'static str {
         match self {
             Engine::Nats => "nats",
             Engine::Postgres => "postgres",
+            Engine::Docker => "docker",
+            Engine::Registry => "registry",
         }
     }
 
@@ -53,6 +63,8 @@ impl Engine {
         match self {
             Engine::Nats => &nats::VARIABLES,
             Engine::Postgres => &postgres::VARIABLES,
+            Engine::Docker => &docker::VARIABLES,
+            Engine::Registry => &registry::VARIABLES,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod bench;
 mod check;
+mod deploy;
 mod engines;
 mod failure;
 mod program;
@@ -27,11 +28,12 @@ cargo xtask TASK
                               and by name only: advisories, known holes in what we depend on (needs GitHub)
   tidy [--fix] [FOLDER...]    the house style that no compiler knows; --fix wraps comments that are too long
                               and takes up new migrations
-  test [-p CRATE] [--engine sqlite|jetstream|postgres] [FILTER...]
+  test [-p CRATE] [--engine sqlite|jetstream|postgres|docker] [FILTER...]
                               starts the engines that tests need, runs every test, stops the engines
   bench [PART...]             the figures of docs/benchmarks.md, of a release build, with their ratios:
                               logs, commands, rebuild, sagas, edge, deployments; wants a quiet machine
   engines up|down             the same engines to work with: prints their variables, stays until Ctrl-C
+  deploy-check                asks promtool whether the alerts of deploy/ are sound and fire when they should
   schemas [--check]           writes schemas/ from the domain crate, or says what would change
 ";
 
@@ -53,6 +55,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     match task {
         "bench" => bench::run(arguments),
         "check" => check::run(arguments),
+        "deploy-check" => deploy::run(arguments),
         "engines" => engines::run(arguments),
         "schemas" => schemas::run(arguments),
         "test" => test::run(arguments),

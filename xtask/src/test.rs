@@ -52,6 +52,8 @@ impl Plan {
                 "sqlite" => vec![],
                 "jetstream" => vec![Engine::Nats],
                 "postgres" => vec![Engine::Postgres],
+                // What is built and run there is pushed and pulled.
+                "docker" => vec![Engine::Docker, Engine::Registry],
                 _ => return Err(Failure::usage(format!("there is no engine `{name}`"))),
             };
             if plan.filters.is_empty() {

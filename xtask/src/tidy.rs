@@ -5,6 +5,7 @@
 mod arrows;
 mod bans;
 mod comments;
+mod contract;
 mod events;
 mod features;
 mod leftovers;
@@ -108,6 +109,7 @@ fn findings(tree: &Tree) -> Result<Vec<Finding>, Failure> {
     let mut findings = arrows::check()?;
     findings.extend(bans::check(tree)?);
     findings.extend(migrations::check(tree)?);
+    findings.extend(contract::check(tree)?);
     findings.extend(events::check(tree)?);
     findings.extend(features::check(tree));
     for source in &tree.sources {

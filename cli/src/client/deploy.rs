@@ -8,6 +8,7 @@ use std::env;
 use std::path::PathBuf;
 
 use domain::source::RepositoryUrl;
+use domain::source::image::ImageReference;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +27,7 @@ use crate::ui::progress::Progress;
 enum Prepared {
     Repository(RepositoryUrl),
     Files(Packed),
+    Image(ImageReference),
 }
 
 /// Runs `deploy`.
@@ -41,6 +43,11 @@ pub(crate) async fn run(session: &mut Session, deploy: Deploy) -> Result<(), Fai
     let prepared = match named {
         Named::Repository(url) => Prepared::Repository(url),
         Named::Directory(directory) => Prepared::Files(pack(session, directory, &deploy).await?),
+        Named::Image(reference) if deploy.reference.is_some() => {
+            let what = format!("--ref is for repositories, and {reference} is an image");
+            return Err(Failure::usage(what).try_next("name another tag of the image"));
+        }
+        Named::Image(reference) => Prepared::Image(reference),
     };
     let place = missing::make(session, wanted(session, &prepared)).await?;
     let source = match &prepared {
@@ -48,6 +55,7 @@ pub(crate) async fn run(session: &mut Session, deploy: Deploy) -> Result<(), Fai
             json!({"kind": "repository", "url": url, "reference": deploy.reference})
         }
         Prepared::Files(packed) => packed.send(session, &place).await?,
+        Prepared::Image(reference) => json!({"kind": "image", "reference": reference}),
     };
     let body = json!({"source": without_nulls(source), "fresh": deploy.fresh});
     let answer = session.api.command(Method::POST, &place.path(&["deployments"]), Some(&body)).await?;
@@ -62,6 +70,7 @@ fn aim(session: &mut Session, named: &Named) -> Result<(), Failure> {
             session.target = Target::find(&session.global, Some(directory))?;
         }
         Named::Repository(url) => session.target.guessed_project = project_name(url.stem()),
+        Named::Image(reference) => session.target.guessed_project = project_name(reference.stem()),
     }
     Ok(())
 }
@@ -80,6 +89,7 @@ fn wanted(session: &Session, prepared: &Prepared) -> missing::Wanted {
         what: match prepared {
             Prepared::Repository(url) => url.to_string(),
             Prepared::Files(packed) => packed.what.clone(),
+            Prepared::Image(reference) => format!("the image {reference}"),
         },
     }
 }

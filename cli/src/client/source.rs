@@ -1,5 +1,5 @@
-//! What `deploy` was pointed at: a repository that the server clones, or files of this machine that are sent
-//! to it.
+//! What `deploy` was pointed at: a repository that the server clones, files of this machine that are sent to
+//! it, or an image that was built elsewhere.
 //!
 //! A directory that is in a git repository is sent as it was committed; any other as it is.
 
@@ -10,6 +10,7 @@ pub(crate) mod git;
 use std::env;
 use std::path::{Path, PathBuf};
 
+use domain::source::image::{ImageReference, InvalidImage};
 use domain::source::{InvalidSource, RepositoryUrl};
 
 use crate::client::failure::Failure;
@@ -24,6 +25,8 @@ pub(crate) enum Named {
     Repository(RepositoryUrl),
     /// A directory of this machine.
     Directory(PathBuf),
+    /// An image, by its name.
+    Image(ImageReference),
 }
 
 /// Why a source cannot be deployed.
@@ -38,9 +41,9 @@ pub(crate) enum InvalidName {
     /// A file.
     #[error("`{0}` is a file; a directory or a repository can be deployed")]
     File(String),
-    /// An image.
-    #[error("`{0}` looks like an image; images need the Docker runtime, which is not built yet")]
-    Image(String),
+    /// The name of an image with something wrong.
+    #[error(transparent)]
+    Image(#[from] InvalidImage),
     /// An address without its protocol.
     #[error("there is no directory `{0}`")]
     WithoutProtocol(String),
@@ -51,8 +54,9 @@ impl From<InvalidName> for Failure {
         let failure = Self::usage(error.to_string());
         match error {
             InvalidName::Address(_) => failure.coded("repository_invalid"),
-            InvalidName::NoDirectory(_) | InvalidName::File(_) | InvalidName::Image(_) => {
-                failure.try_next("name a git URL, a repository on this machine, or a directory")
+            InvalidName::Image(_) => failure.coded("image_invalid"),
+            InvalidName::NoDirectory(_) | InvalidName::File(_) => {
+                failure.try_next("name a git URL, a repository on this machine, a directory, or an image")
             }
             InvalidName::WithoutProtocol(address) => {
                 failure.try_next(format!("for the repository: switchback deploy https://{address}"))
@@ -82,7 +86,7 @@ pub(crate) fn classify(text: &str, from: &Path) -> Result<Named, InvalidName> {
         return Err(InvalidName::NoDirectory(shown()));
     }
     if is_image(text) {
-        return Err(InvalidName::Image(shown()));
+        return Ok(Named::Image(text.parse()?));
     }
     let first = text.split('/').next().unwrap_or_default();
     if FORGES.contains(&first) {
@@ -153,9 +157,11 @@ mod tests {
             "registry.example.com:5000/app:v1",
             "registry:5000/app",
             "a/b:v1",
-            "nginx@sha256:0123",
         ] {
-            assert_eq!(named(text), Err(InvalidName::Image(text.into())), "{text}");
+            assert_eq!(named(text), Ok(Named::Image(text.parse().expect("valid"))), "{text}");
+        }
+        for text in ["nginx@sha256:0123", "ghcr.io/A/b:v1"] {
+            assert!(matches!(named(text), Err(InvalidName::Image(_))), "{text}: {:?}", named(text));
         }
     }
 

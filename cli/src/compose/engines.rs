@@ -2,21 +2,37 @@
 
 use std::sync::Arc;
 
-use eventlog::files::FileLogs;
-use eventlog::jetstream::{self, ConnectError, JetStreamLog, JetStreamQueue};
+use eventlog::calls::SharedCalls;
+use eventlog::entries::SharedEntries;
+use eventlog::files::{FileEntries, FileLogs};
+use eventlog::installation;
+use eventlog::jetstream::{
+    self, ConnectError, JetStreamBlobs, JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue,
+    NatsCalls, Retention,
+};
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
+use eventlog::memory::MemoryCalls;
 use eventlog::queue::SharedQueue;
 use eventlog::sqlite::{SqliteLog, SqliteQueue};
 use futures::FutureExt;
 use gateway::engine::{Engine, Probe};
 use projections::store::{Options, ReadStore};
+use url::Url;
+use uuid::Uuid;
+use workers::disk::Reserve;
+use workers::measure::measured;
+use workers::source::archive::UploadStore;
 
 use super::{ComposeError, shown};
-use crate::args::Up;
+use crate::args::Settings;
 use crate::home::Home;
 
-/// What the platform stands on.
+/// How large an upload may be.
+const UPLOAD_MAX: u64 = 500 << 20;
+
+/// What the platform stands on. Clones are the same engines.
+#[derive(Clone)]
 pub(crate) struct Engines {
     /// The event log.
     pub(crate) log: SharedLog,
@@ -24,50 +40,117 @@ pub(crate) struct Engines {
     pub(crate) queue: SharedQueue,
     /// The log store.
     pub(crate) logs: SharedLogs,
+    /// What processes share besides.
+    pub(crate) entries: SharedEntries,
+    /// Where uploads are kept.
+    pub(crate) uploads: UploadStore,
+    /// Asks other processes.
+    pub(crate) calls: SharedCalls,
     /// The read models.
     pub(crate) reads: ReadStore,
+    /// Whether this process asks them anything.
+    pub(crate) has_reads: bool,
     log_kind: &'static str,
     /// The embedded log and queue, which are tidied up when they are closed.
     files: Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>,
 }
 
-/// The log, its queue, what they are, and what of them has to be closed.
-type Log = (SharedLog, SharedQueue, &'static str, Option<(Arc<SqliteLog>, Arc<SqliteQueue>)>);
-
 /// Opens what the settings name.
-pub(crate) async fn engines(args: &Up, home: &Home) -> Result<Engines, ComposeError> {
-    let (log, queue, log_kind, files) = log(args, home).await?;
-    let logs: SharedLogs = Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?);
-    let reads = reads(args, home).await?;
-    Ok(Engines { log, queue, logs, reads, log_kind, files })
-}
-
-async fn log(args: &Up, home: &Home) -> Result<Log, ComposeError> {
-    match &args.log {
-        None => {
-            let directory = home.join("log");
-            let log = Arc::new(SqliteLog::open(&directory).await?);
-            let queue = Arc::new(SqliteQueue::open(&directory).await?);
-            let files = (Arc::clone(&log), Arc::clone(&queue));
-            Ok((log, queue, "sqlite", Some(files)))
-        }
-        Some(url) if matches!(url.scheme(), "nats" | "tls") => {
-            let settings = jetstream::Settings {
-                accept_loss_on_power_cut: args.accept_lax_log,
-                monitors: args.log_monitor.iter().map(ToString::to_string).collect(),
-                replicas: args.log_replicas,
-                ..jetstream::Settings::new(url.as_str())
-            };
-            let refused = |source| refused(shown(url), source);
-            let log = JetStreamLog::connect(&settings).await.map_err(refused)?;
-            let queue = JetStreamQueue::connect(&settings).await.map_err(refused)?;
-            Ok((Arc::new(log), Arc::new(queue), "jetstream", None))
-        }
+pub(crate) async fn engines(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    let urls = settings.log.log.as_slice();
+    match urls.iter().find(|url| !matches!(url.scheme(), "nats" | "tls")) {
+        None if urls.is_empty() => embedded(settings, home).await,
+        None => on_nats(settings, urls, home).await,
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
             url: shown(url),
             known: "leave it out for a file in the data directory, or give nats://host:4222",
         }),
+    }
+}
+
+async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeError> {
+    let directory = home.join("log");
+    let log = Arc::new(SqliteLog::open(&directory).await?);
+    let queue = Arc::new(SqliteQueue::open(&directory).await?);
+    Ok(Engines {
+        files: Some((Arc::clone(&log), Arc::clone(&queue))),
+        log: measured(log),
+        queue,
+        logs: Arc::new(FileLogs::open(&home.join("logs"), Limits::default())?),
+        uploads: UploadStore::new(home.path(), UPLOAD_MAX, Reserve::default()),
+        entries: Arc::new(FileEntries::open(&home.join("entries"))?),
+        calls: Arc::new(MemoryCalls::default()),
+        reads: reads(settings, home).await?,
+        has_reads: true,
+        log_kind: "sqlite",
+    })
+}
+
+async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {
+    let nats = nats(settings, urls);
+    let all_shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let refused = |source| refused(all_shown(), source);
+    let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
+    let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
+    let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
+    let lines = Retention { age: settings.log.lines_age, bytes: settings.log.lines_bytes };
+    let uploads = Retention { bytes: settings.log.uploads_bytes, ..Retention::UPLOADS };
+    let blobs = JetStreamBlobs::connect(&nats, uploads).await.map_err(refused)?;
+    let logs = JetStreamLogs::connect(&nats, Limits::default(), lines).await.map_err(refused)?;
+    Ok(Engines {
+        log: measured(Arc::new(log)),
+        queue: Arc::new(queue),
+        logs: Arc::new(logs),
+        uploads: UploadStore::shared(Arc::new(blobs), UPLOAD_MAX),
+        entries: Arc::new(entries),
+        calls: Arc::new(calls),
+        has_reads: settings.read.read.is_some(),
+        reads: reads(settings, home).await?,
+        log_kind: "jetstream",
+        files: None,
+    })
+}
+
+/// What an edge of its own process hears of others.
+pub(crate) struct Heard {
+    /// The event log.
+    pub(crate) log: SharedLog,
+    /// By which workers ask it.
+    pub(crate) calls: SharedCalls,
+}
+
+/// Listens to the event log, and finds out whose it is.
+pub(crate) async fn hear(settings: &Settings) -> Result<(Heard, Uuid), ComposeError> {
+    let urls = settings.log.log.as_slice();
+    let nats = nats(settings, urls);
+    let refused = |source| refused(urls.iter().map(shown).collect::<Vec<_>>().join(","), source);
+    let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
+    let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
+    let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
+    let installation = installation::find(&entries).await.map_err(ComposeError::Shared)?;
+    let installation = installation.ok_or(ComposeError::NoInstallation)?;
+    Ok((Heard { log: Arc::new(log), calls: Arc::new(calls) }, installation.id))
+}
+
+/// Looks at the event log without changing it: what answers, and whether it may be used.
+pub(crate) async fn look_at_log(settings: &Settings) -> Result<String, ComposeError> {
+    let urls = settings.log.log.as_slice();
+    let shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let looked = jetstream::look(&nats(settings, urls)).await;
+    looked.map_err(|source| refused(shown(), source))
+}
+
+/// How NATS is reached.
+fn nats(settings: &Settings, urls: &[Url]) -> jetstream::Settings {
+    let log = &settings.log;
+    jetstream::Settings {
+        accept_loss_on_power_cut: log.accept_lax_log,
+        monitors: log.log_monitor.iter().map(ToString::to_string).collect(),
+        replicas: log.log_replicas,
+        credentials: log.log_credentials.clone(),
+        ..jetstream::Settings::new(&urls.iter().map(Url::as_str).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -81,27 +164,38 @@ fn refused(url: String, source: ConnectError) -> ComposeError {
     }
 }
 
-async fn reads(args: &Up, home: &Home) -> Result<ReadStore, ComposeError> {
-    let reads = match &args.read {
-        None => ReadStore::sqlite(&home.join("read.db")).await?,
-        Some(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
-            let refused = |source: projections::store::InvalidUrl| ComposeError::Server {
-                flag: "--read",
-                url: shown(url),
-                source: source.into(),
-            };
-            ReadStore::postgres(url.as_str(), Options::default()).map_err(refused)?
-        }
-        Some(url) => {
-            let known =
-                "leave it out for a file in the data directory, or give postgres://user@host/database";
-            return Err(ComposeError::Unknown { flag: "--read", url: shown(url), known });
-        }
+async fn reads(settings: &Settings, home: &Home) -> Result<ReadStore, ComposeError> {
+    match &settings.read.read {
+        None => Ok(ReadStore::sqlite(&home.join("read.db")).await?),
+        Some(_) => read_models(settings),
+    }
+}
+
+/// The read models of a server, which may be away for the moment.
+pub(crate) fn read_models(settings: &Settings) -> Result<ReadStore, ComposeError> {
+    let known = "leave it out for a file in the data directory, or give postgres://user@host/database";
+    let Some(url) = &settings.read.read else { return Err(ComposeError::NoReads) };
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(ComposeError::Unknown { flag: "--read", url: shown(url), known });
+    }
+    let mut options = Options::default();
+    if let Some(replica) = &settings.read.read_replica {
+        options = options.replica(replica.as_str());
+    }
+    let refused = |source: projections::store::InvalidUrl| ComposeError::Server {
+        flag: "--read",
+        url: shown(url),
+        source: source.into(),
     };
-    Ok(reads)
+    ReadStore::postgres(url.as_str(), options).map_err(refused)
 }
 
 impl Engines {
+    /// What an edge hears.
+    pub(crate) fn heard(&self) -> Heard {
+        Heard { log: Arc::clone(&self.log), calls: Arc::clone(&self.calls) }
+    }
+
     /// Ask each of them whether it is there.
     pub(crate) fn probes(&self) -> Arc<[Engine]> {
         let log = Arc::clone(&self.log);

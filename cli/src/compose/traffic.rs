@@ -1,4 +1,4 @@
-//! The built-in edge, as the workers' port to traffic.
+//! The built-in edge, as the workers' port to traffic: the one of this process, or all there are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::id::ServiceId;
 use domain::service::release::ReleaseNumber;
+use eventlog::calls::{Handler, SharedCalls};
+use futures::FutureExt;
 use gateway::edge::Edge;
 use gateway::route::CurrentReleases;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use workers::traffic::Traffic;
 
 /// The edge of this process.
@@ -31,5 +37,112 @@ impl Traffic for EdgeTraffic {
 
     async fn drained(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool {
         self.edge.table().drained(&service.to_string(), &release.to_string(), limit).await
+    }
+}
+
+/// What calls to edges are known by.
+const EDGES: &str = "edge";
+/// How long to wait before an edge tries again to be asked.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What an answer may take longer than what it waits for.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// What a worker asks every edge.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+enum Question {
+    /// Do requests go to the release?
+    Arrived { service: ServiceId, release: ReleaseNumber, limit_ms: u64 },
+    /// Does nothing in flight go to it any more?
+    Drained { service: ServiceId, release: ReleaseNumber, limit_ms: u64 },
+}
+
+/// Every edge of the installation, wherever it runs.
+pub(crate) struct RemoteTraffic(SharedCalls);
+
+impl RemoteTraffic {
+    /// By calls.
+    pub(crate) fn new(calls: SharedCalls) -> Self {
+        Self(calls)
+    }
+
+    /// Whether all edges say so. One that cannot be asked has no word in it: it goes on with the routes that
+    /// it knows, and hears of the others when it is back.
+    async fn all_say(&self, question: &Question, limit: Duration) -> bool {
+        let asked = match serde_json::to_value(question) {
+            Ok(value) => self.0.ask(EDGES, value, limit + SLACK).await,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the edges cannot be asked");
+                return false;
+            }
+        };
+        match asked {
+            Ok(answers) => {
+                answers.is_complete()
+                    && answers.answers.iter().all(|answer| answer.value == Value::Bool(true))
+            }
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the edges cannot be asked");
+                tokio::time::sleep(limit).await; // What is in flight gets its time all the same.
+                false
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Traffic for RemoteTraffic {
+    async fn arrived(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool {
+        let question = Question::Arrived { service, release, limit_ms: in_ms(limit) };
+        self.all_say(&question, limit).await
+    }
+
+    async fn drained(&self, service: ServiceId, release: ReleaseNumber, limit: Duration) -> bool {
+        let question = Question::Drained { service, release, limit_ms: in_ms(limit) };
+        self.all_say(&question, limit).await
+    }
+}
+
+fn in_ms(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Answers the workers' questions for an edge, until it is told to stop.
+pub(crate) async fn answer(
+    calls: SharedCalls,
+    name: String,
+    traffic: Arc<EdgeTraffic>,
+    stop: CancellationToken,
+) {
+    let handler: Handler = Arc::new(move |question| {
+        let traffic = Arc::clone(&traffic);
+        async move {
+            let is_so = match serde_json::from_value(question) {
+                Ok(Question::Arrived { service, release, limit_ms }) => {
+                    traffic.arrived(service, release, Duration::from_millis(limit_ms)).await
+                }
+                Ok(Question::Drained { service, release, limit_ms }) => {
+                    traffic.drained(service, release, Duration::from_millis(limit_ms)).await
+                }
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "a worker's question is not understood");
+                    false
+                }
+            };
+            Value::Bool(is_so)
+        }
+        .boxed()
+    });
+    loop {
+        match calls.serve(EDGES, &name, Arc::clone(&handler)).await {
+            Ok(_serving) => return stop.cancelled().await,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "workers cannot ask this edge yet");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 }

@@ -51,12 +51,23 @@ fn a_repository_by_its_address_is_cloned_by_the_server() {
 }
 
 #[test]
+fn an_image_is_named_in_full_to_the_server() {
+    let fake = server();
+    let person = Person::at(&fake);
+    person.runs(&["deploy", "nginx:1.27"]).fine();
+    let source = json!({"kind": "image", "reference": "docker.io/library/nginx:1.27"});
+    assert_eq!(asked_to_deploy(&fake), json!({"source": source, "fresh": false}));
+    let said = person.runs(&["deploy", "nginx:1.27", "--ref", "main"]).failed(2);
+    assert!(said.err.contains("another tag of the image"), "{said:?}");
+}
+
+#[test]
 fn a_source_that_is_none_is_refused_before_anything_is_asked() {
     let fake = Fake::start();
     let person = Person::at(&fake);
     person.writes("file.txt", "x");
     for (source, says) in [
-        ("nginx:1.27", "images need the Docker runtime"),
+        ("ghcr.io/A/b:v1", "is not the name of an image"),
         ("./nosuch", "there is no directory `./nosuch`"),
         ("file.txt", "is a file"),
         ("github.com/a/b", "switchback deploy https://github.com/a/b"),

@@ -5,6 +5,7 @@
 
 mod application;
 mod bad_input;
+mod collector;
 mod configuration;
 mod crash;
 mod deploy;
@@ -13,8 +14,11 @@ mod failing;
 mod history;
 mod kill;
 mod load;
+mod metrics;
 mod nats;
+mod packaging;
 mod platform;
 mod rollback;
 mod secrets;
 mod start;
+mod traces;

@@ -16,6 +16,9 @@ use crate::keyring::cipher::KEY_BYTES;
 const FILE_BYTES_MAX: u64 = 1024;
 /// What others than the owner may do with a file.
 const OTHERS: u32 = 0o077;
+/// The same in a directory of systemd's credentials (`LoadCredential=`): it gives each to one user by an access
+/// list, which shows as a permission of the group.
+const OTHERS_OF_CREDENTIALS: u32 = 0o037;
 
 /// The key that wraps all others.
 #[derive(Clone)]
@@ -27,11 +30,17 @@ impl MasterKey {
     /// # Errors
     /// [`KeyringError::File`], [`KeyringError::Master`].
     pub fn read(path: &Path) -> Result<Self, KeyringError> {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        Self::read_with(path, credentials.as_deref().map(Path::new))
+    }
+
+    fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Self, KeyringError> {
         let file = |source| KeyringError::File { path: path.to_owned(), source };
         let wrong = |problem: String| KeyringError::Master { path: path.to_owned(), problem };
         let opened = File::open(path).map_err(file)?;
         let mode = opened.metadata().map_err(file)?.permissions().mode() & 0o777;
-        if mode & OTHERS != 0 {
+        let is_credential = credentials.is_some_and(|directory| path.starts_with(directory));
+        if mode & if is_credential { OTHERS_OF_CREDENTIALS } else { OTHERS } != 0 {
             return Err(wrong(format!("others may read it (mode {mode:04o}); `chmod 600` it")));
         }
         let mut text = String::new();
@@ -88,6 +97,20 @@ mod tests {
         for mode in [0o644, 0o640, 0o604, 0o620] {
             let refused = read(&hex::encode([7; KEY_BYTES]), mode).expect_err("refused");
             assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_credential_of_systemd_is_read_though_its_mode_shows_a_group() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("master_key");
+        fs::write(&path, hex::encode([7; KEY_BYTES])).expect("written");
+        for (mode, is_read) in [(0o400, true), (0o440, true), (0o444, false), (0o460, false)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("set");
+            let read = MasterKey::read_with(&path, Some(directory.path()));
+            assert_eq!(read.is_ok(), is_read, "{mode:o}");
+            let elsewhere = MasterKey::read_with(&path, Some(Path::new("/run/credentials")));
+            assert_eq!(elsewhere.is_ok(), mode == 0o400, "{mode:o}");
         }
     }
 

@@ -65,6 +65,10 @@ impl Deployment {
         let step = output.step();
         self.in_hand(Work::Do(step), fence)?;
         let facts = self.facts().ok_or(Rejection::NotFound)?;
+        let built_here = facts.rebuilt.is_some() || (facts.artifact.is_some() && facts.reused.is_none());
+        if matches!(output, Output::ArtifactMissing { .. }) && built_here {
+            return Err(Rejection::NotNow(Work::Do(step))); // Building it again would go on for ever.
+        }
         let mut events = vec![Event::StepSucceeded { fence, output }];
         match (self, facts.release) {
             (Self::Running { .. }, Some(release)) if step == Step::Activate => {

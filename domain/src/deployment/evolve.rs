@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::step::{Fence, Output, Step};
-use super::{CancelReason, Deployment, Event, Facts, Progress, Task, Why, Work, first_step};
+use super::{CancelReason, Deployment, Event, Facts, Progress, Rebuilt, Task, Why, Work, first_step};
 use crate::id::ServiceId;
 use crate::service::Subject;
 
@@ -36,6 +36,7 @@ fn begun(service: ServiceId, subject: &Subject) -> Deployment {
         plan: None,
         reused: None,
         artifact: None,
+        rebuilt: None,
         release: None,
         instances: vec![],
     };
@@ -51,6 +52,12 @@ impl Facts {
             Output::Build { reused } => self.reused.clone_from(reused),
             Output::Push { artifact } => self.artifact = Some(artifact.clone()),
             Output::Cut { release } => self.release = Some(*release),
+            Output::ArtifactMissing { build } => {
+                self.revision.clone_from(&build.revision);
+                self.plan = Some(Box::new(build.plan.clone()));
+                self.reused = None;
+                self.artifact = None;
+            }
             Output::RollOut { instances } => self.instances.clone_from(instances),
             Output::Prepare {} | Output::Verify {} | Output::Activate {} | Output::Retire {} => {}
         }
@@ -68,6 +75,27 @@ impl Facts {
 fn underway(task: &mut Task, attempt: u32, fence: Fence, deadline: DateTime<Utc>) {
     task.attempt = attempt;
     task.progress = Progress::Underway { fence, deadline };
+}
+
+/// What is to be done after a step. What is built again keeps its plan, so nothing is detected; and its cut
+/// comes a second time.
+fn next(facts: &mut Facts, task: Task, output: &Output) -> Task {
+    if let Output::ArtifactMissing { build } = output {
+        let rebuilt = Rebuilt { build: (**build).clone(), found_by: task.attempt };
+        facts.rebuilt = Some(Box::new(rebuilt));
+        return Task::ready(Work::Do(Step::Fetch));
+    }
+    let step = match (output.step(), &facts.rebuilt) {
+        (Step::Fetch, Some(_)) => Some(Step::Build),
+        (step, _) => step.next(),
+    };
+    match (step, &facts.rebuilt) {
+        (Some(Step::Cut), Some(rebuilt)) => {
+            Task { attempt: rebuilt.found_by + 1, ..Task::ready(Work::Do(Step::Cut)) }
+        }
+        (Some(step), _) => Task::ready(Work::Do(step)),
+        (None, _) => task,
+    }
 }
 
 fn retry(task: &mut Task, retry_at: DateTime<Utc>) {
@@ -92,9 +120,7 @@ fn forward(mut facts: Box<Facts>, mut task: Task, event: &Event) -> Deployment {
         }
         Event::StepSucceeded { output, .. } => {
             facts.learn(output);
-            if let Some(next) = output.step().next() {
-                task = Task::ready(Work::Do(next));
-            }
+            task = next(&mut facts, task, output);
         }
         Event::StepFailed { retry_at: Some(retry_at), .. } => retry(&mut task, *retry_at),
         Event::StepFailed { step, failure, retry_at: None, .. } => {

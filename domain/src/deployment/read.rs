@@ -4,6 +4,7 @@ use super::step::Fence;
 use super::{Deployment, Facts, Progress, Task};
 use crate::service::Subject;
 use crate::service::release::Build;
+use crate::source::Source;
 
 impl Deployment {
     /// What is known of it.
@@ -42,13 +43,22 @@ impl Facts {
     /// What was built, once it was.
     #[must_use]
     pub fn build(&self) -> Option<Build> {
-        let Subject::Source { source, .. } = &self.subject else { return None };
         Some(Build {
             artifact: self.artifact.clone()?,
-            source: source.clone(),
+            source: self.source()?.clone(),
             revision: self.revision.clone(),
             plan: self.plan.as_deref()?.clone(),
         })
+    }
+
+    /// Where the files come from that it builds, when it builds any.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        match (&self.subject, &self.rebuilt) {
+            (Subject::Source { source, .. }, _) => Some(source),
+            (_, Some(rebuilt)) => Some(&rebuilt.build.source),
+            (Subject::Configuration {} | Subject::Release { .. }, None) => None,
+        }
     }
 }
 

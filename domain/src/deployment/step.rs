@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::plan::Plan;
-use crate::service::release::{Instance, ReleaseNumber};
+use crate::service::release::{Build, Instance, ReleaseNumber};
 use crate::source::Revision;
 
 /// A step.
@@ -197,6 +197,12 @@ pub enum Output {
         /// The number.
         release: ReleaseNumber,
     },
+    /// Of [`Step::Cut`] too: what was built is not there any more, so it is built again before anything is
+    /// cut.
+    ArtifactMissing {
+        /// What is missing, and how it came to be.
+        build: Box<Build>,
+    },
     /// Of [`Step::Prepare`].
     Prepare {},
     /// Of [`Step::RollOut`].
@@ -221,7 +227,7 @@ impl Output {
             Self::Detect { .. } => Step::Detect,
             Self::Build { .. } => Step::Build,
             Self::Push { .. } => Step::Push,
-            Self::Cut { .. } => Step::Cut,
+            Self::Cut { .. } | Self::ArtifactMissing { .. } => Step::Cut,
             Self::Prepare {} => Step::Prepare,
             Self::RollOut { .. } => Step::RollOut,
             Self::Verify {} => Step::Verify,

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod failure;
+mod rebuild;
 mod steps;
 mod undo;
 

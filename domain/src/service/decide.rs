@@ -229,10 +229,11 @@ impl Active {
         let build = match (&turn.subject, build) {
             (Subject::Source { .. }, Some(build)) => *build,
             (Subject::Source { .. }, None) => return Err(Rejection::NothingBuilt(deployment)),
-            (Subject::Configuration {}, _) => {
-                self.live.as_ref().ok_or(Rejection::NothingDeployed)?.specification.build.clone()
+            (Subject::Configuration {}, rebuilt) => {
+                let live = self.live.as_ref().ok_or(Rejection::NothingDeployed)?;
+                built_again(&live.specification.build, rebuilt)
             }
-            (Subject::Release { build, .. }, _) => (**build).clone(),
+            (Subject::Release { build, .. }, rebuilt) => built_again(build, rebuilt),
         };
         let specification = Box::new(Specification {
             variables: self.variables.clone(),
@@ -271,4 +272,10 @@ impl Active {
             self.waiting.as_ref().map(|next| Event::DeploymentWithdrawn { deployment: next.deployment });
         withdrawn.into_iter().chain([Event::Deleted {}]).collect()
     }
+}
+
+/// What is run again: as it was, and when it had to be built again, what came out of that.
+fn built_again(build: &Build, rebuilt: Option<Box<Build>>) -> Build {
+    let artifact = rebuilt.map_or_else(|| build.artifact.clone(), |rebuilt| rebuilt.artifact);
+    Build { artifact, ..build.clone() }
 }

@@ -28,6 +28,11 @@ pub trait Fixture: Send + Sync {
     /// append was done or before it, as it comes.
     async fn losing_answers(&self, every: u32) -> SharedLog;
 
+    /// Whether positions count commits, from 1. Where they do not, they only grow.
+    fn counts_commits(&self) -> bool {
+        true
+    }
+
     /// Makes the log hold other bytes at a position than were written.
     async fn tamper(&self, position: Position);
 
@@ -39,7 +44,15 @@ pub trait Fixture: Send + Sync {
 #[macro_export]
 macro_rules! log_suite {
     ($fixture:expr) => {
-        $crate::cases!(
+        $crate::log_cases!(cases, $fixture);
+    };
+}
+
+/// Gives every case, with the fixture, to one of the macros that do something with cases.
+#[macro_export]
+macro_rules! log_cases {
+    ($macro:ident, $fixture:expr) => {
+        $crate::$macro!(
             log,
             $fixture,
             a_commit_reads_back_as_it_was_appended,
@@ -50,7 +63,7 @@ macro_rules! log_suite {
             the_same_commit_twice_has_the_same_answer_after_others_and_after_a_restart,
             a_lost_answer_ends_as_exactly_one_commit,
             the_largest_commit_is_taken_and_a_larger_one_is_refused,
-            positions_grow_by_one_in_the_order_of_answers,
+            positions_grow_in_the_order_of_answers,
             a_stream_that_nobody_wrote_is_empty,
             a_stream_reads_from_any_version,
             a_long_stream_reads_whole,

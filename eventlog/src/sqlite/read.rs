@@ -33,13 +33,6 @@ const CHECKED_AT_OPEN: u64 = 200;
 
 const COLUMNS: &str = "position, organization, kind, aggregate, version, hash, payload";
 
-/// How many bytes the file has.
-pub(super) async fn bytes(readers: &SqlitePool) -> Result<u64, ReadError> {
-    let query = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
-    let bytes: Result<i64, _> = sqlx::query_scalar(query).fetch_one(readers).await;
-    bytes.map(i64::cast_unsigned).map_err(|source| ReadError::Unavailable { source: source.into() })
-}
-
 /// A row of the log.
 struct Stored {
     position: Position,
@@ -238,6 +231,16 @@ async fn check_dense(
     let problem =
         format!("{missing} commits are missing between position {after} and position {}", page.reached);
     Err(ReadError::Damaged { position: after.next(), problem })
+}
+
+/// What the file takes.
+pub(super) async fn bytes(readers: &SqlitePool) -> Result<u64, ReadError> {
+    let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+    let bytes: i64 = sqlx::query_scalar(sql)
+        .fetch_one(readers)
+        .await
+        .map_err(|source| ReadError::Unavailable { source: source.into() })?;
+    Ok(bytes.cast_unsigned())
 }
 
 /// Checks the end of the log, where a crash would show, and answers with its last position.

@@ -7,6 +7,7 @@ extern crate switchback_eventlog as eventlog;
 mod disk;
 mod files;
 mod jetstream;
+mod kurrentdb;
 mod memory;
 mod nats;
 mod proxy;

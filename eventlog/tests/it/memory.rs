@@ -12,6 +12,7 @@ use eventlog::entries::SharedEntries;
 use eventlog::faults::{FaultyLog, Rates};
 use eventlog::log::SharedLog;
 use eventlog::logs::SharedLogs;
+use eventlog::measured::MeasuredLog;
 use eventlog::memory::{MemoryCalls, MemoryEntries, MemoryLog, MemoryLogs, MemoryQueue};
 use eventlog::queue::SharedQueue;
 
@@ -19,8 +20,9 @@ struct Memory(MemoryLog);
 
 #[async_trait]
 impl Fixture for Memory {
+    /// Measured: that one promises the same as the one below it.
     fn log(&self) -> SharedLog {
-        Arc::new(self.0.clone())
+        Arc::new(MeasuredLog::new(Arc::new(self.0.clone()), None))
     }
 
     async fn reopen(&mut self) {

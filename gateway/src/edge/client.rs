@@ -23,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) stop: Arc<Stop>,
     /// The client's address, as `X-Forwarded-For` says it.
     pub(crate) address: HeaderValue,
+    /// Whether it came by TLS.
+    pub(crate) is_secure: bool,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     /// The client does not take what is written.
@@ -37,12 +39,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(edge: Arc<Edge>, stop: Arc<Stop>, address: IpAddr) -> Self {
+    pub(crate) fn new(edge: Arc<Edge>, stop: Arc<Stop>, address: IpAddr, is_secure: bool) -> Self {
         let address = address.to_canonical().to_string();
         Client {
             edge,
             stop,
             address: HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("unknown")),
+            is_secure,
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),

@@ -1,10 +1,13 @@
 //! Serves one client connection: tells the protocol, runs it under its limits, and ends it properly.
 
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -13,12 +16,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::debug;
 
+use crate::edge::body::ResponseBody;
 use crate::edge::client::{Client, ClientIo, Limits, Overdue};
 use crate::edge::counters::{Gauged, add};
 use crate::edge::link::BUFFER_BYTES_MAX;
 use crate::edge::proxy;
 use crate::edge::settings::Settings;
 use crate::edge::stop::Stage;
+use crate::measure;
 
 /// What an HTTP/2 client with prior knowledge sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -84,7 +89,7 @@ where
 {
     let service = {
         let client = Arc::clone(&client);
-        service_fn(move |request| proxy::handle(Arc::clone(&client), request))
+        service_fn(move |request| answer(Arc::clone(&client), request))
     };
     let mut connection = http1_settings(client.edge.settings()).serve_connection(TokioIo::new(io), service);
     let ending = drive(&mut connection, &client, Limits::new(true), |connection, stage| {
@@ -107,13 +112,23 @@ where
     }
 }
 
+/// Answers a request, and counts that.
+async fn answer(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let Ok(response) = proxy::handle(client, request).await;
+    measure::edge_answered(response.status());
+    Ok(response)
+}
+
 async fn serve_http2<S>(io: ClientIo<S>, client: Arc<Client>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = {
         let client = Arc::clone(&client);
-        service_fn(move |request| proxy::handle(Arc::clone(&client), request))
+        service_fn(move |request| answer(Arc::clone(&client), request))
     };
     let mut connection = http2_settings(client.edge.settings()).serve_connection(TokioIo::new(io), service);
     // GOAWAY says which streams will be answered, so it can be sent at once.

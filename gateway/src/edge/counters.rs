@@ -11,6 +11,7 @@ pub(crate) struct Counting {
     pub(crate) connections: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    pub(crate) handshakes_failed: AtomicU64,
     pub(crate) tunnels_opened: AtomicU64,
     pub(crate) held: AtomicU64,
     pub(crate) answers_cut: AtomicU64,
@@ -29,6 +30,7 @@ impl Counting {
             connections: load(&self.connections),
             requests: load(&self.requests),
             malformed: load(&self.malformed),
+            handshakes_failed: load(&self.handshakes_failed),
             tunnels_opened: load(&self.tunnels_opened),
             held: load(&self.held),
             answers_cut: load(&self.answers_cut),
@@ -51,6 +53,8 @@ pub struct Counters {
     pub requests: u64,
     /// Requests whose head or framing could not be read, since the start.
     pub malformed: u64,
+    /// Connections that came to no TLS, since the start.
+    pub handshakes_failed: u64,
     /// WebSockets since the start.
     pub tunnels_opened: u64,
     /// Requests that wait for their application now.

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::edge::body::{RequestBody, Upload};
 use crate::edge::release::Release;
+use crate::measure;
 
 /// Read and write buffers grow to this and no further, however large a body is.
 pub(crate) const BUFFER_BYTES_MAX: usize = 128 << 10;
@@ -65,6 +66,19 @@ impl Link {
     ///
     /// Whoever waits must be woken now and then (see `Settings::tick`), or the watch sees nothing.
     pub(crate) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        watch: Watch<'_>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let began = Instant::now();
+        let answered = self.send(request, watch).await;
+        if !matches!(answered, Err(Unanswered::NotSent(_))) {
+            measure::upstream_answered(answered.as_ref().ok().map(Response::status), began.elapsed());
+        }
+        answered
+    }
+
+    async fn send(
         &mut self,
         request: Request<RequestBody>,
         watch: Watch<'_>,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::edge::Edge;
 use crate::edge::client::Client;
@@ -23,10 +24,15 @@ const AFTER_ACCEPT_FAILED: Duration = Duration::from_millis(20);
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves a listener until `shutdown`, then stops in stages: see [`crate::edge::stop`].
-pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    edge: Arc<Edge>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shutdown: CancellationToken,
+) {
     let stop = Arc::new(Stop::new());
     let connections = TaskTracker::new();
-    let mut accepting = Box::pin(accept(&edge, listener, &stop, &connections));
+    let mut accepting = Box::pin(accept(&edge, listener, tls, &stop, &connections));
     tokio::select! {
         () = &mut accepting => {}
         () = expire(&edge) => {}
@@ -49,15 +55,21 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, shutdown: Canc
     connections.wait().await;
 }
 
-async fn accept(edge: &Arc<Edge>, listener: TcpListener, stop: &Arc<Stop>, connections: &TaskTracker) {
+async fn accept(
+    edge: &Arc<Edge>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stop: &Arc<Stop>,
+    connections: &TaskTracker,
+) {
     let places = Arc::new(Semaphore::new(edge.settings().connections_max));
     loop {
         // Above the limit, clients wait in the listener's queue.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let client = Client::new(Arc::clone(edge), Arc::clone(stop), peer.ip());
-                connections.spawn(serve_one(stream, client, place));
+                let client = Client::new(Arc::clone(edge), Arc::clone(stop), peer.ip(), tls.is_some());
+                connections.spawn(serve_one(stream, client, tls.clone(), place));
             }
             Err(error) => {
                 warn!(error = %error, "accept a connection failed");
@@ -67,13 +79,38 @@ async fn accept(edge: &Arc<Edge>, listener: TcpListener, stop: &Arc<Stop>, conne
     }
 }
 
-async fn serve_one(stream: TcpStream, client: Client, place: OwnedSemaphorePermit) {
+async fn serve_one(stream: TcpStream, client: Client, tls: Option<TlsAcceptor>, place: OwnedSemaphorePermit) {
     add(&client.edge.counting().connections_accepted);
     // An answer is written in one piece; waiting for more would only delay it.
     if stream.set_nodelay(true).is_ok() {
-        connection::serve(stream, Arc::new(client)).await;
+        match tls {
+            None => connection::serve(stream, Arc::new(client)).await,
+            Some(acceptor) => serve_tls(stream, client, &acceptor).await,
+        }
     }
     drop(place);
+}
+
+/// Boxed, so that connections without TLS do not carry the place that one with it needs.
+async fn serve_tls(stream: TcpStream, client: Client, acceptor: &TlsAcceptor) {
+    let mut stage = client.stop.watch();
+    let handshake = timeout(client.edge.settings().head_limit, acceptor.accept(stream));
+    let shaken = tokio::select! {
+        biased;
+        shaken = handshake => shaken,
+        closing = stage.wait_for(|stage| matches!(stage, Stage::Closing | Stage::Over)) => {
+            drop(closing);
+            return;
+        }
+    };
+    match shaken {
+        Ok(Ok(stream)) => Box::pin(connection::serve(stream, Arc::new(client))).await,
+        Ok(Err(error)) => {
+            add(&client.edge.counting().handshakes_failed);
+            debug!(error = %error, "a client and the edge did not agree on TLS");
+        }
+        Err(_) => add(&client.edge.counting().handshakes_failed),
+    }
 }
 
 async fn expire(edge: &Edge) {

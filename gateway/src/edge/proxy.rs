@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -64,6 +64,13 @@ pub(crate) async fn handle(
             response.map(|incoming| ResponseBody::stream(incoming, passage, quiet_limit, in_request))
         }
         Ok(Answer::Switch(response)) => response.map(|()| ResponseBody::page(Bytes::new(), in_request)),
+        Ok(Answer::Redirect(location)) => {
+            let mut response = Response::new(ResponseBody::page(Bytes::new(), in_request));
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, location);
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            response
+        }
         Err(refusal) => {
             client.edge.counting().fail(refusal.failure);
             let response = refusal.failure.answer(html, &refusal.detail);
@@ -81,12 +88,17 @@ pub(crate) async fn handle(
 
 enum Answer {
     Stream(Response<Incoming>, Passage),
+    /// The same address, by HTTPS.
+    Redirect(HeaderValue),
     /// A 101, whose tunnel waits with the client.
     Switch(Response<()>),
 }
 
 async fn answer(client: &Arc<Client>, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (call, request) = check(client, request)?;
+    if let Some(location) = secure_location(&call, request.uri()) {
+        return Ok(Answer::Redirect(location));
+    }
     let (mut response, passage) = forward(&call, request).await?;
     let switches = header::agrees_to_websocket(response.status(), response.headers());
     header::forward_answer(response.headers_mut(), switches);
@@ -101,6 +113,18 @@ async fn answer(client: &Arc<Client>, request: Request<Incoming>) -> Result<Answ
         return Err(Refusal::of(Failure::UpstreamInvalid, &passage.admitted));
     }
     Ok(Answer::Stream(response, passage))
+}
+
+/// Where a request that came without TLS is sent, when its hostname has a certificate.
+fn secure_location(call: &Call, uri: &Uri) -> Option<HeaderValue> {
+    let https = call.client.edge.https.get().filter(|_| !call.client.is_secure)?;
+    let name = host::name(call.host.to_str().ok()?);
+    if uri.path().starts_with("/.well-known/acme-challenge/") || !https.certificates.covers(&name) {
+        return None;
+    }
+    let port = if https.port == 443 { String::new() } else { format!(":{}", https.port) };
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    HeaderValue::from_str(&format!("https://{name}{port}{path}")).ok()
 }
 
 /// Refuses what could be read in two ways, and makes the request that goes on out of the rest.
@@ -133,7 +157,7 @@ fn check(client: &Arc<Client>, request: Request<Incoming>) -> Result<(Call, Requ
     }
     let from = Forwarded {
         client: client.address.clone(),
-        proto: HeaderValue::from_static("http"),
+        proto: HeaderValue::from_static(if client.is_secure { "https" } else { "http" }),
         host: host.clone(),
     };
     header::forward_request(&mut parts.headers, framing, websocket, from);

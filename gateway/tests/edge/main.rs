@@ -21,4 +21,5 @@ mod once;
 mod stop;
 mod streams;
 mod swap;
+mod tls;
 mod websocket;

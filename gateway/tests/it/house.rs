@@ -23,6 +23,7 @@ use futures::stream::BoxStream;
 use gateway::app::{App, Settings};
 use gateway::engine::Engine;
 use gateway::error::ApiError;
+use gateway::operations::{Probes, ReadModels};
 use gateway::upload::Uploads;
 use http_body_util::BodyExt;
 use projections::projection::ALL;
@@ -113,11 +114,15 @@ impl House {
         let logs: SharedLogs = Arc::new(MemoryLogs::new(Limits::default()));
         let app = App {
             bus: bus.clone(),
-            reads,
+            reads: reads.clone(),
             watermark,
             logs: Arc::clone(&logs),
             uploads: Arc::new(Discarded),
-            engines: engines.into(),
+            probes: Probes {
+                engines: engines.into(),
+                read_models: Some(ReadModels { reads: reads.clone(), log: Arc::clone(bus.log()) }),
+            },
+            metrics: Arc::new(|| "switchback_test 1\n".to_owned()),
             settings: Arc::new(Settings { local_repositories: true, ..Settings::default() }),
             shutdown: stop.clone(),
         };

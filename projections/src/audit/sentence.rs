@@ -236,6 +236,7 @@ fn subject_of(subject: &Subject) -> String {
             None => url.to_string(),
         },
         Subject::Source { source: Source::Upload { revision, .. }, .. } => uploaded(revision.as_ref()),
+        Subject::Source { source: Source::Image { reference }, .. } => format!("the image {reference}"),
         Subject::Configuration {} => "the changed configuration".to_owned(),
         Subject::Release { release, .. } => format!("what {release} ran"),
     }
@@ -248,6 +249,7 @@ fn built_from(source: &Source, revision: Option<&Revision>) -> String {
         }
         (Source::Repository { url, .. }, None) => url.to_string(),
         (Source::Upload { revision: of_upload, .. }, revision) => uploaded(revision.or(of_upload.as_ref())),
+        (Source::Image { reference }, _) => format!("the image {reference}"),
     }
 }
 
@@ -298,6 +300,10 @@ fn outcome(output: &Output) -> String {
         Output::Build { reused: Some(image) } => format!("took image {} of an earlier build", image.short()),
         Output::Push { artifact } => format!("stored image {}", artifact.short()),
         Output::Cut { release } => format!("fixed release {release}"),
+        Output::ArtifactMissing { build } => {
+            let from = built_from(&build.source, build.revision.as_ref());
+            format!("found image {} gone, and builds it again from {from}", build.artifact.short())
+        }
         Output::Prepare {} => "prepared the release".to_owned(),
         Output::RollOut { instances: started } => format!("started {}", instances(started.len())),
         Output::Verify {} => "checked the instances".to_owned(),

@@ -4,7 +4,7 @@ use domain::stream::Position;
 
 use crate::projection::Projection;
 use crate::store::row::row;
-use crate::store::{QueryError, ReadStore, Select, Transaction};
+use crate::store::{FromRow, QueryError, ReadStore, Row, Select, Transaction};
 use crate::table::Table;
 
 /// A projection under way, and where its rows are.
@@ -64,28 +64,37 @@ const CHECKPOINT: &str = "SELECT name, state, generation, version, tables, posit
 /// # Errors
 /// [`QueryError`].
 pub async fn all(store: &ReadStore) -> Result<Vec<Checkpoint>, QueryError> {
-    let select = Select::unscoped(CHECKPOINT).with("ORDER BY name, state DESC", []);
-    match store.all(select).await {
+    match store.checkpoints().await {
         Err(QueryError::NotBuilt { .. }) => Ok(vec![]),
-        checkpoints => checkpoints,
+        seen => Ok(seen?.checkpoints),
     }
 }
 
-/// Up to where the log is in the rows that queries of a projection see.
+pub(crate) fn select_all() -> Select {
+    Select::unscoped(CHECKPOINT).with("ORDER BY name, state DESC", [])
+}
+
+pub(crate) fn read(rows: &[Row]) -> Result<Vec<Checkpoint>, QueryError> {
+    rows.iter().map(FromRow::from_row).collect()
+}
+
+/// Up to where the log is in the rows that the platform's own queries of a projection see.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn position(store: &ReadStore, name: &'static str) -> Result<Position, QueryError> {
-    let live = all(store).await?.into_iter().find(|known| known.name == name && known.state == "live");
+    let select = Select::platform(CHECKPOINT).with("WHERE name = ? AND state = 'live'", [name.into()]);
+    let live: Option<Checkpoint> = match store.optional(select).await {
+        Err(QueryError::NotBuilt { .. }) => None,
+        live => live?,
+    };
     Ok(live.map_or(Position::ZERO, |checkpoint| checkpoint.position))
 }
 
 /// All checkpoints, as a transaction sees them.
 pub(crate) async fn known(transaction: &mut Transaction) -> Result<Vec<Checkpoint>, sqlx::Error> {
     let rows = transaction.fetch(Select::unscoped(CHECKPOINT)).await?;
-    let checkpoints: Result<Vec<Checkpoint>, QueryError> =
-        rows.iter().map(crate::store::FromRow::from_row).collect();
-    checkpoints.map_err(|err| sqlx::Error::Decode(err.into()))
+    read(&rows).map_err(|err| sqlx::Error::Decode(err.into()))
 }
 
 /// Moves the checkpoints of lines that stand at the same position. Answers whether all of them stood there:

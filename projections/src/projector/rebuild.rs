@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::info;
 
 use super::checkpoint::{self, Checkpoint, Line, beside};
-use super::{Projector, ProjectorError, apply};
+use super::{Projector, ProjectorError, apply, lead};
 use crate::projection::Projection;
 use crate::store::{Class, ReadStore, Select, Transaction, classify};
 
@@ -25,6 +25,8 @@ pub(super) enum Prepared {
     Live(Line),
     /// To be built. What queries see until then is as of `live`.
     Building { line: Line, live: Position },
+    /// Nothing: a newer program keeps it up, and leads by this key.
+    Left(String),
 }
 
 /// Finds out how projections stand, and makes the tables of those that are to be built. A build that was
@@ -41,10 +43,13 @@ pub(super) async fn prepare(
             known.iter().filter(|checkpoint| checkpoint.name == projection.name).collect();
         prepared.push(prepare_one(&mut transaction, *projection, &known).await?);
     }
-    if known.iter().any(|checkpoint| checkpoint.error.is_some()) {
+    for projection in projections {
         // Whoever starts tries again what was stopped.
-        let forget = Select::unscoped("UPDATE projections SET error = NULL, error_position = NULL");
-        transaction.execute(forget).await?;
+        let is_stopped = |one: &Checkpoint| one.name == projection.name && one.error.is_some();
+        if known.iter().any(is_stopped) {
+            let forget = Select::unscoped("UPDATE projections SET error = NULL, error_position = NULL");
+            transaction.execute(forget.with("WHERE name = ?", [projection.name.into()])).await?;
+        }
     }
     transaction.commit().await?;
     Ok(prepared)
@@ -65,6 +70,11 @@ async fn prepare_one(
         }
         let (generation, position) = (live.generation, live.position);
         return Ok(Prepared::Live(Line { projection, generation, is_building: false, position }));
+    }
+    if let Some(newer) = live.filter(|live| live.version > projection.version)
+        && transaction.is_led(&lead::key(&newer.name, newer.version)).await?
+    {
+        return Ok(Prepared::Left(lead::key(&newer.name, newer.version)));
     }
     let shown = live.map_or(Position::ZERO, |live| live.position);
     if let Some(building) = building.filter(is_wanted) {
@@ -200,6 +210,12 @@ async fn try_swap(store: &ReadStore, line: &Line) -> Result<Swap, sqlx::Error> {
     let known = checkpoint::known(&mut transaction).await?;
     let is_old = |known: &&Checkpoint| known.name == line.projection.name && known.state == "live";
     let live = known.iter().find(is_old);
+    if let Some(newer) = live.filter(|live| live.version > line.projection.version)
+        && transaction.is_led(&lead::key(&newer.name, newer.version)).await?
+    {
+        transaction.rollback().await?;
+        return Ok(Swap::Lost);
+    }
     let leave = Select::unscoped("DELETE FROM projections")
         .with("WHERE name = ? AND state = 'live' AND position <= ?", [name(), line.position.into()]);
     if transaction.execute(leave).await? == 0 && live.is_some() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::checkpoint::Line;
+use super::checkpoint::{Checkpoint, Line};
 use super::poison::Poison;
 use crate::projection::Projection;
 
@@ -57,6 +57,8 @@ pub struct Status {
     pub projections: Vec<Standing>,
     /// What keeps the projector from working: the database or the log is away.
     pub trouble: Option<String>,
+    /// Whether another projector does the work, and this one waits to take over.
+    pub standing_by: bool,
 }
 
 impl Status {
@@ -83,6 +85,24 @@ impl Status {
 }
 
 impl Standing {
+    fn observe(&mut self, checkpoints: &[Checkpoint]) {
+        let known = |state| checkpoints.iter().find(|one| one.name == self.name && one.state == state);
+        let (live, building) = (known("live"), known("building"));
+        let stopped = [live, building].into_iter().flatten().find(|one| one.error.is_some());
+        self.poison = stopped.map(|one| Poison {
+            position: one.error_position.unwrap_or(one.position),
+            message: one.error.clone().unwrap_or_default(),
+        });
+        self.state = match (live, building) {
+            _ if stopped.is_some() => State::Stopped,
+            (Some(live), _) if live.version >= self.version => State::Live,
+            (_, Some(_)) => State::Building,
+            (_, None) => State::Starting,
+        };
+        self.position = live.map_or(Position::ZERO, |live| live.position);
+        self.built = building.map(|building| building.position);
+    }
+
     fn see(&mut self, head: Position) {
         self.lag = head.0.saturating_sub(self.position.0);
         if self.lag == 0 {
@@ -111,7 +131,12 @@ impl Board {
             poison: None,
             behind_since: None,
         });
-        let status = Status { head: Position::ZERO, projections: projections.collect(), trouble: None };
+        let status = Status {
+            head: Position::ZERO,
+            projections: projections.collect(),
+            trouble: None,
+            standing_by: false,
+        };
         Self { status: watch::Sender::new(status) }
     }
 
@@ -184,6 +209,24 @@ impl Board {
 
     pub(super) fn trouble(&self, trouble: Option<String>) {
         self.status.send_modify(|status| status.trouble = trouble);
+    }
+
+    pub(super) fn stands_by(&self, standing_by: bool) {
+        self.status.send_modify(|status| status.standing_by = standing_by);
+    }
+
+    /// Takes over from the checkpoints how projections stand, except for some.
+    pub(super) fn observed(&self, checkpoints: &[Checkpoint], except: &[&str]) {
+        self.status.send_modify(|status| {
+            for standing in &mut status.projections {
+                if except.contains(&standing.name) {
+                    continue;
+                }
+                standing.observe(checkpoints);
+                status.head = status.head.max(standing.position);
+            }
+            measure(status);
+        });
     }
 
     fn change(&self, line: &Line, change: impl FnOnce(&mut Standing)) {

@@ -4,10 +4,22 @@ use domain::id::OrganizationId;
 
 use crate::value::Value;
 
+/// What a query may see, where the database itself holds readers back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// One organisation's rows.
+    Organization(OrganizationId),
+    /// What is nobody's alone: checkpoints.
+    Shared,
+    /// All rows, along the path of whoever writes them.
+    Platform,
+}
+
 /// A query under construction. Its text is only ever put together from texts that stand in this program;
 /// whatever comes from outside is bound.
 #[derive(Clone, Debug)]
 pub struct Select {
+    scope: Scope,
     text: String,
     binds: Vec<Value>,
 }
@@ -17,13 +29,22 @@ impl Select {
     /// $1`.
     #[must_use]
     pub fn of(organization: OrganizationId, text: &'static str) -> Self {
-        Self { text: text.to_owned(), binds: vec![organization.into()] }
+        let scope = Scope::Organization(organization);
+        Self { scope, text: text.to_owned(), binds: vec![organization.into()] }
     }
 
-    /// A query that is not about one organisation's rows: routes, checkpoints.
+    /// A query of what is nobody's alone, as checkpoints are, or a statement of the projector. A reader sees
+    /// no row of any organisation with it.
     #[must_use]
     pub(crate) fn unscoped(text: &'static str) -> Self {
-        Self { text: text.to_owned(), binds: vec![] }
+        Self { scope: Scope::Shared, text: text.to_owned(), binds: vec![] }
+    }
+
+    /// A query of all organisations' rows, for the platform itself. There are three: all routes and all
+    /// hostnames, for whoever makes them true, and the organisations of a person.
+    #[must_use]
+    pub(crate) fn platform(text: &'static str) -> Self {
+        Self { scope: Scope::Platform, text: text.to_owned(), binds: vec![] }
     }
 
     /// More of the text. Each `?` stands for one of the values, in their order.
@@ -73,6 +94,10 @@ impl Select {
         self.binds.push(value.unwrap_or(Value::Text(None)));
         self.text.push('$');
         self.text.push_str(&self.binds.len().to_string());
+    }
+
+    pub(super) const fn scope(&self) -> Scope {
+        self.scope
     }
 
     pub(super) fn into_parts(self) -> (String, Vec<Value>) {

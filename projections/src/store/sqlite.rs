@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Sqlite as Driver};
 
 use super::Row;
 use super::error::QueryError;
+use super::select::Select;
 use crate::value::Value;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -66,12 +67,9 @@ impl Sqlite {
         MIGRATIONS.run(&self.writer).await
     }
 
-    pub(super) async fn fetch(
-        &self,
-        text: AssertSqlSafe<String>,
-        binds: Vec<Value>,
-    ) -> Result<Vec<Row>, sqlx::Error> {
-        let rows = bound(sqlx::query(text), binds).fetch_all(&self.readers).await?;
+    pub(super) async fn fetch(&self, select: Select) -> Result<Vec<Row>, sqlx::Error> {
+        let (text, binds) = select.into_parts();
+        let rows = bound(sqlx::query(AssertSqlSafe(text)), binds).fetch_all(&self.readers).await?;
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 

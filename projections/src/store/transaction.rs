@@ -87,6 +87,9 @@ impl Transaction {
         };
         let (columns, key) = (columns.join(", "), key.join(", "));
         self.run(format!("CREATE TABLE {name} ({columns}, PRIMARY KEY ({key})){options}")).await?;
+        if let Self::Postgres(_) = self {
+            self.run(postgres::wall_of(name, table.owner)).await?;
+        }
         for (n, columns) in table.indexes.iter().enumerate() {
             self.run(format!("CREATE INDEX {name}_{n} ON {name} ({columns})")).await?;
         }
@@ -117,6 +120,14 @@ impl Transaction {
         match self {
             Self::Sqlite(_) => Ok(()), // Readers keep what they saw; there is no other writer.
             Self::Postgres(_) => self.run(format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")).await,
+        }
+    }
+
+    /// Whether another process leads in this.
+    pub(crate) async fn is_led(&mut self, name: &str) -> Result<bool, sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(transaction) => postgres::is_led(transaction, name).await,
         }
     }
 

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use switchback_projections::projection;
 use switchback_projections::projector::Projector;
 use switchback_projections::store::{Options, ReadStore};
+use url::Url;
 use uuid::Uuid;
 
 use crate::story::Story;
@@ -63,20 +64,52 @@ pub(crate) async fn on_sqlite<T: Future<Output = ()>>(test: impl FnOnce(Database
 pub(crate) async fn on_postgres<T: Future<Output = ()>>(test: impl FnOnce(Database) -> T) {
     let server = server();
     let schema = format!("test_{}", Uuid::now_v7().simple());
-    let run = |statement: String| {
-        let server = server.clone();
-        async move {
-            let mut connection = PgConnection::connect(&server).await.unwrap();
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-            connection.close().await.unwrap();
-        }
-    };
-    run(format!("CREATE SCHEMA {schema}")).await;
+    administer(format!("CREATE SCHEMA {schema}")).await;
     let url = format!("{server}?options[search_path]={schema}");
     let came = AssertUnwindSafe(test(Database::Postgres { url })).catch_unwind().await;
-    run(format!("DROP SCHEMA {schema} CASCADE")).await;
+    administer(format!("DROP SCHEMA {schema} CASCADE")).await;
     if let Err(panic) = came {
         resume_unwind(panic);
+    }
+}
+
+async fn administer(statement: String) {
+    let mut connection = PgConnection::connect(&server()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Somebody who is no superuser, with a schema of the same name.
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl Login {
+    /// Runs a test as somebody with some rights; the login, its schema and its role are removed whatever
+    /// comes of the test.
+    pub(crate) async fn with(rights: &str, test: impl AsyncFnOnce(&Self)) {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut url: Url = format!("{}?options[search_path]={name}", server()).parse().unwrap();
+        url.set_username(&name).unwrap();
+        administer(format!("CREATE ROLE {name} LOGIN {rights}; CREATE SCHEMA {name} AUTHORIZATION {name}"))
+            .await;
+        let login = Self { name, url: url.into() };
+        let came = AssertUnwindSafe(test(&login)).catch_unwind().await;
+        let name = &login.name;
+        let remove = format!(
+            "DROP SCHEMA {name} CASCADE; DROP OWNED BY {name}; DROP ROLE IF EXISTS {name}_reader; \
+             DROP ROLE {name}"
+        );
+        administer(remove).await;
+        if let Err(panic) = came {
+            resume_unwind(panic);
+        }
+    }
+
+    /// The same schema, as the superuser sees it.
+    pub(crate) fn database(&self) -> Database {
+        Database::Postgres { url: format!("{}?options[search_path]={}", server(), self.name) }
     }
 }
 

@@ -17,7 +17,7 @@ use switchback_projections::page::Page;
 use switchback_projections::projection;
 use switchback_projections::projector::{Projector, ProjectorError};
 use switchback_projections::service::{Filter, list};
-use switchback_projections::store::{Options, QueryError, ReadStore};
+use switchback_projections::store::{Options, Pool, QueryError, ReadStore};
 use url::Url;
 
 use crate::database::{Database, on_both, on_postgres, told};
@@ -35,7 +35,7 @@ async fn while_the_server_is_away_readers_are_told_and_afterwards_nothing_is_mis
         let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let proxy = Proxy::to(server).await;
         url.set_port(Some(proxy.address.port())).unwrap();
-        let options = Options { wait: Duration::from_secs(1), ..Options::default() };
+        let options = Options::default().readers(Pool { wait: Duration::from_secs(1), ..Pool::READERS });
         let store = ReadStore::postgres(url.as_str(), options).unwrap();
 
         let mut shop = Shop::open().await;

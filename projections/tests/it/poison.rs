@@ -9,14 +9,19 @@ use eventlog::log::EventLog as _;
 use switchback_projections::change::Change;
 use switchback_projections::projection::{self, Projection};
 use switchback_projections::projector::{Projector, State, checkpoint};
-use switchback_projections::table::{Table, number, text};
+use switchback_projections::table::{Owner, Table, number, text};
 use switchback_projections::wait::Watermark;
 
 use crate::database::on_both;
 use crate::story::Shop;
 
-static NAMES: Table =
-    Table { name: "names", key: 1, columns: &[text("name"), number("times")], indexes: &[] };
+static NAMES: Table = Table {
+    name: "names",
+    key: 1,
+    owner: Owner::Platform,
+    columns: &[text("name"), number("times")],
+    indexes: &[],
+};
 
 static TABLES: [&Table; 1] = [&NAMES];
 

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     is_open: watch::Sender<bool>,
+    is_silent: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -19,21 +20,31 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (is_open, open) = watch::channel(true);
+        let (is_silent, silent) = watch::channel(false);
         let task = tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let (mut open, server) = (open.clone(), server.clone());
+                let (mut open, mut silent, server) = (open.clone(), silent.clone(), server.clone());
                 if *open.borrow() {
                     tokio::spawn(async move {
                         let Ok(mut far) = TcpStream::connect(&server).await else { return };
+                        let forward = async {
+                            if !*silent.borrow() {
+                                tokio::select! {
+                                    _ = copy_bidirectional(&mut near, &mut far) => return,
+                                    _ = silent.wait_for(|silent| *silent) => {}
+                                }
+                            }
+                            std::future::pending().await
+                        };
                         tokio::select! {
-                            _ = copy_bidirectional(&mut near, &mut far) => {}
+                            () = forward => {}
                             _ = open.wait_for(|open| !open) => {}
                         }
                     });
                 }
             }
         });
-        Self { address, is_open, task }
+        Self { address, is_open, is_silent, task }
     }
 
     /// Ends all connections, and every new one at once.
@@ -41,7 +52,13 @@ impl Proxy {
         self.is_open.send_replace(false);
     }
 
+    /// Nothing goes through any more, and nobody is told: as when a machine is gone.
+    pub(crate) fn silence(&self) {
+        self.is_silent.send_replace(true);
+    }
+
     pub(crate) fn mend(&self) {
+        self.is_silent.send_replace(false);
         self.is_open.send_replace(true);
     }
 }

@@ -14,7 +14,7 @@ use switchback_projections::projection::{self, Projection};
 use switchback_projections::projector::{Projector, State, checkpoint};
 use switchback_projections::service::{Filter, list};
 use switchback_projections::store::{QueryError, ReadStore};
-use switchback_projections::table::{Table, number, text};
+use switchback_projections::table::{Owner, Table, number, text};
 use switchback_projections::{change, project as projects};
 
 use crate::database::{Database, on_both, on_postgres, told};
@@ -193,6 +193,7 @@ on_both! {
         static WIDE: Table = Table {
             name: "projects",
             key: 1,
+            owner: Owner::Organization("organization"),
             columns: &[text("id"), text("organization"), number("position"), text("color")],
             indexes: &[],
         };

@@ -14,7 +14,7 @@ use crate::database::{on_both, told};
 use crate::story::{ACME, OTHER, OWNER, STRANGER, Shop, Story, variable as variable_name};
 
 /// Two organisations that have and do the same, under the same names.
-async fn two() -> (Shop, Shop) {
+pub(crate) async fn two() -> (Shop, Shop) {
     let mut acme = Shop::busy().await;
     let story = std::mem::replace(&mut acme.story, Story::empty());
     let mut other = Shop { story, ..acme };
@@ -144,4 +144,28 @@ fn every_query_takes_an_organization() {
         }
     }
     assert!(queries >= 20, "only {queries} queries were found");
+}
+
+/// Whoever asks for the rows of all organisations is named here, and has a reason.
+#[test]
+fn only_the_platform_itself_asks_for_all_rows() {
+    const ASKING: [(&str, usize); 3] = [
+        ("organization.rs", 1),         // The organisations of a person.
+        ("route.rs", 2),                // All routes, all hostnames: for whoever makes them true.
+        ("projector/checkpoint.rs", 1), // The position that those stand for.
+    ];
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let count =
+        |path: &std::path::Path| std::fs::read_to_string(path).unwrap().matches("Select::platform(").count();
+    for (file, expected) in ASKING {
+        assert_eq!(count(&sources.join(file)), expected, "{file}");
+    }
+    let (mut folders, mut found) = (vec![sources], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found += count(&path) }
+        }
+    }
+    assert_eq!(found, ASKING.iter().map(|(_, count)| count).sum::<usize>());
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use domain::stream::Position;
+use futures::future::join_all;
 use switchback_projections::projection;
 use switchback_projections::projector::Projector;
 use switchback_projections::service::get;
+use switchback_projections::store::{Options, Pool, ReadStore};
 use switchback_projections::wait::Watermark;
 
-use crate::database::{on_both, told};
+use crate::database::{Database, on_both, on_postgres, told};
 use crate::story::{ACME, Shop};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -55,4 +57,27 @@ on_both! {
         assert_eq!(watermark.reached().await, Position::ZERO);
         watermark.wait_until(Position(1), SHORT).await.unwrap_err();
     }
+}
+
+/// However many wait, the database is asked as if one did.
+#[tokio::test]
+async fn many_who_wait_ask_once_on_postgres() {
+    on_postgres(async |database: Database| {
+        let mut shop = Shop::open().await;
+        let store = told(&database, &shop.story).await;
+        let Database::Postgres { url } = &database else { unreachable!("it runs on PostgreSQL") };
+        // More who wait than there are connections, and none of them to spare.
+        let one = Pool { max: 1, wait: Duration::from_millis(500), ..Pool::READERS };
+        let narrow = ReadStore::postgres(url, Options::default().readers(one)).unwrap();
+        let watermark = Watermark::polling(narrow);
+        let position = shop.story.stage(shop.web, "A", "1", None).await;
+        let wait = join_all((0..200).map(|_| watermark.wait_until(position, LONG)));
+        let write = async {
+            tokio::time::sleep(SHORT).await; // They wait by then, or come later: both are right.
+            Projector::new(shop.story.shared(), store, projection::ALL).catch_up().await.unwrap();
+        };
+        let (waited, ()) = tokio::join!(wait, write);
+        assert!(waited.iter().all(Result::is_ok), "{waited:?}");
+    })
+    .await;
 }

@@ -4,6 +4,7 @@
 //! the files are. A language is known by files that only its own tools read; `docs/guide/languages.md` lists
 //! them all.
 
+mod dockerfile;
 mod found;
 mod go;
 mod java;
@@ -45,8 +46,8 @@ struct Look<'a> {
     tools: &'a Tools,
 }
 
-/// Finds out how the files of `directory` are built and run, with the tools of this machine and without
-/// Docker.
+/// Finds out how the files of `directory` are built and run, with the tools of this machine, or with Docker
+/// when the tools are those of images.
 ///
 /// # Errors
 /// [`BuildError`] with code `manifest_invalid`, `fixed_port`, `docker_needed`, `language_not_detected`,
@@ -64,11 +65,15 @@ pub fn detect(directory: &Path, tools: &Tools) -> Result<Detected, BuildError> {
         let message = format!("{}: the root `{root}` is no directory of the repository", manifest::FILE_NAME);
         return Err(refused("manifest_invalid", message));
     };
-    refuse_what_needs_docker(&manifest)?;
     let procfile = Procfile::read(&tree);
+    if !tools.builds_images() {
+        refuse_what_needs_docker(&manifest)?;
+    } else if let Some(detected) = dockerfile::look(&tree, &root, &manifest, &procfile)? {
+        return Ok(detected);
+    }
     let found = find(&Look { tree: &tree, tools }, &manifest, &procfile)?;
     check_tools(&found, &manifest, tools)?;
-    let notes = notes(&tree, &manifest, &procfile, &found);
+    let notes = notes(&tree, &manifest, &procfile, &found, tools);
     let plan = plan(root, manifest, &procfile, found)?;
     Ok(Detected { plan, notes })
 }
@@ -102,6 +107,14 @@ fn refuse_what_needs_docker(manifest: &Manifest) -> Result<(), BuildError> {
                 manifest::FILE_NAME
             ),
         ));
+    }
+    if manifest.run.read_only == Some(true) {
+        let message = format!(
+            "{} asks for files that cannot be written, which needs Docker, and this server runs without it; \
+             remove `read_only`",
+            manifest::FILE_NAME
+        );
+        return Err(refused("docker_needed", message));
     }
     if let Some(dockerfile) = &manifest.build.dockerfile {
         let message = format!(
@@ -213,11 +226,16 @@ fn check_tools(found: &Found, manifest: &Manifest, tools: &Tools) -> Result<(), 
     Ok(())
 }
 
-fn notes(tree: &Tree, manifest: &Manifest, procfile: &Procfile, found: &Found) -> Vec<String> {
+fn notes(tree: &Tree, manifest: &Manifest, procfile: &Procfile, found: &Found, tools: &Tools) -> Vec<String> {
     let mut notes = vec![];
-    if let Some(dockerfile) = tree.first(&["Dockerfile", "Containerfile"]) {
+    if let Some(dockerfile) = tree.first(&dockerfile::NAMES) {
         let by = if found.language == Language::Other { "its commands" } else { "language" };
-        notes.push(format!("a {dockerfile} needs Docker; building by {by} instead"));
+        notes.push(if tools.builds_images() {
+            let file = manifest::FILE_NAME;
+            format!("{file} says how this is built, so its {dockerfile} is not used")
+        } else {
+            format!("a {dockerfile} needs Docker; building by {by} instead")
+        });
     }
     notes.extend(found.notes.iter().cloned());
     if !procfile.others.is_empty() && manifest.run.command.is_none() {
@@ -235,21 +253,18 @@ fn plan(root: String, manifest: Manifest, procfile: &Procfile, found: Found) -> 
     if manifest != Manifest::default() {
         seen.push(manifest::FILE_NAME.into());
     }
-    let start = match (manifest.run.command, &procfile.web, found.start) {
+    let start = match (manifest.run.command.clone(), &procfile.web, found.start) {
         (Some(command), _, _) => Start::Command(command),
         (None, Some(web), _) => Start::Command(web.command()?),
         (None, None, Ok(Begin::Static(directory))) => Start::Static { directory },
         (None, None, Ok(Begin::Command(text))) => Start::Command(sound(&text)?),
         (None, None, Err(missing)) => return Err(refused("start_not_found", missing)),
     };
-    let release = match (manifest.run.release, &procfile.release) {
+    let release = match (manifest.run.release.clone(), &procfile.release) {
         (Some(command), _) => Some(command),
         (None, Some(line)) => Some(line.command()?),
         (None, None) => None,
     };
-    let default = Health::default();
-    let health = manifest.run.health.unwrap_or_default();
-    let run = Run::new(start);
     Ok(Plan {
         language: found.language,
         detected_by: seen.join(", "),
@@ -257,16 +272,25 @@ fn plan(root: String, manifest: Manifest, procfile: &Procfile, found: Found) -> 
         dockerfile: None,
         install: commands(manifest.build.install, &found.install)?,
         build: commands(manifest.build.build, &found.build)?,
-        run: Run {
-            release,
-            health: Health { path: health.path, timeout_ms: health.timeout.unwrap_or(default.timeout_ms) },
-            replicas: manifest.run.replicas.unwrap_or(run.replicas),
-            memory_bytes: manifest.run.memory,
-            cpu_millis: manifest.run.cpu,
-            drain_ms: manifest.run.drain.unwrap_or(run.drain_ms),
-            ..run
-        },
+        run: run(manifest.run, start, release),
     })
+}
+
+fn run(said: manifest::Run, start: Start, release: Option<CommandLine>) -> Run {
+    let default = Health::default();
+    let health = said.health.unwrap_or_default();
+    let run = Run::new(start);
+    Run {
+        release,
+        port: said.port,
+        health: Health { path: health.path, timeout_ms: health.timeout.unwrap_or(default.timeout_ms) },
+        replicas: said.replicas.unwrap_or(run.replicas),
+        memory_bytes: said.memory,
+        cpu_millis: said.cpu,
+        read_only: said.read_only.unwrap_or(run.read_only),
+        drain_ms: said.drain.unwrap_or(run.drain_ms),
+        ..run
+    }
 }
 
 fn commands(said: Option<CommandLine>, found: &[String]) -> Result<Vec<CommandLine>, BuildError> {

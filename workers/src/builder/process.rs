@@ -23,6 +23,7 @@ use domain::command_line::CommandLine;
 use domain::id::DeploymentId;
 use domain::plan::Plan;
 use domain::secret::Secret;
+use domain::source::Source;
 use eventlog::error::BoxError;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,7 @@ use crate::process::{Exit, Program, Refusal, SpawnError, Supervisor};
 use crate::registry::local::LocalRegistry;
 use crate::turns::Turns;
 
+pub(crate) use crate::builder::process::environment::BEHAVIOUR;
 pub use crate::builder::process::environment::run_defaults;
 pub use crate::builder::process::settings::Settings;
 
@@ -162,6 +164,13 @@ fn name(deployment: DeploymentId) -> String {
 #[async_trait]
 impl Builder for ProcessBuilder {
     async fn detect(&self, request: &BuildRequest, output: &Output) -> Result<Plan, BuildError> {
+        if let Source::Image { reference } = &request.source {
+            let message = format!(
+                "`{reference}` is an image, which needs Docker, and this server runs programs without it; \
+                 deploy the repository, or start the server with `--runtime docker:`"
+            );
+            return Err(refused("docker_needed", message));
+        }
         let (directory, tools) = (request.directory.clone(), Tools::on(&self.settings.path));
         let detecting = tokio::task::spawn_blocking(move || detect(&directory, &tools));
         let detected = detecting.await.unwrap_or_else(|error| Err(failed("look at the files", error)))?;

@@ -18,7 +18,11 @@ pub struct Tools(Place);
 enum Place {
     Path(OsString),
     Listed(BTreeSet<String>),
+    Images,
 }
+
+/// What the images have that builds begin with; the others are fetched as the commands say.
+const IN_IMAGES: [&str; 9] = ["node", "npm", "npx", "yarn", "python3", "go", "cargo", "mvn", "java"];
 
 impl Tools {
     /// In the directories of a `PATH`.
@@ -33,6 +37,18 @@ impl Tools {
         Self(Place::Listed(names.iter().map(|name| (*name).to_owned()).collect()))
     }
 
+    /// Those of the images that a builder with Docker begins with.
+    #[must_use]
+    pub const fn in_images() -> Self {
+        Self(Place::Images)
+    }
+
+    /// Whether images are built, so that a Dockerfile can be and each instance has ports of its own.
+    #[must_use]
+    pub const fn builds_images(&self) -> bool {
+        matches!(self.0, Place::Images)
+    }
+
     /// Whether there is such a program.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -43,6 +59,7 @@ impl Tools {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         match &self.0 {
+            Place::Images => IN_IMAGES.contains(&name).then(|| PathBuf::from("/usr/bin").join(name)),
             Place::Listed(names) => names.contains(name).then(|| PathBuf::from("/usr/bin").join(name)),
             Place::Path(path) => env::split_paths(path)
                 .filter(|directory| directory.is_absolute())

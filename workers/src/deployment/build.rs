@@ -35,8 +35,10 @@ pub(super) fn plan<'a>(step: &'a InHand<'_>) -> Result<&'a Plan, StepError> {
 
 fn repeatable_recipe(step: &InHand<'_>, request: &BuildRequest, plan: &Plan) -> Option<String> {
     match &step.facts.subject {
-        Subject::Source { fresh: false, .. } if request.revision.is_some() => Some(recipe(request, plan)),
-        Subject::Source { .. } | Subject::Configuration {} | Subject::Release { .. } => None,
+        Subject::Source { fresh: true, .. } => None,
+        Subject::Source { .. } | Subject::Configuration {} | Subject::Release { .. } => {
+            request.revision.is_some().then(|| recipe(request, plan))
+        }
     }
 }
 

@@ -80,6 +80,7 @@ pub(crate) async fn of_release(
     variables.extend(added.map(|(name, value)| (name.to_owned(), Secret::new(value))));
     let run = &build.plan.run;
     Ok(Environment {
+        organization: service.organization,
         service: service.id.into(),
         files: context.registry.locate(service.id.into(), build).await?,
         root: build.plan.root.clone(),

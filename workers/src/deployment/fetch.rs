@@ -1,7 +1,6 @@
 //! Fetch: the files of the revision are on this machine.
 
 use domain::deployment::step::Output;
-use domain::service::Subject;
 use domain::source::Revision;
 
 use super::InHand;
@@ -12,7 +11,9 @@ use crate::step::StepError;
 /// # Errors
 /// [`StepError`] with the codes of [`crate::source::SourceError`].
 pub async fn fetch(step: &InHand<'_>) -> Result<Output, StepError> {
-    let revision = into_workspace(step, None).await?;
+    // What is built again is the revision that it was.
+    let pinned = step.facts.rebuilt.as_ref().and_then(|rebuilt| rebuilt.build.revision.as_ref());
+    let revision = into_workspace(step, pinned).await?;
     if let Some(revision) = &revision {
         step.output.say(format!("revision {} {}", revision.id.short(), revision.subject)).await;
     }
@@ -29,9 +30,8 @@ pub(super) async fn ensure(step: &InHand<'_>) -> Result<(), StepError> {
 }
 
 async fn into_workspace(step: &InHand<'_>, pinned: Option<&Revision>) -> Result<Option<Revision>, StepError> {
-    let Subject::Source { source, .. } = &step.facts.subject else {
-        return Err(StepError::permanent("nothing_to_fetch", "the deployment brings no files"));
-    };
+    let nothing = || StepError::permanent("nothing_to_fetch", "the deployment brings no files");
+    let source = step.facts.source().ok_or_else(nothing)?;
     let workspace = step.context.settings.workspace(step.job.deployment);
     let source_port = &step.context.source;
     Ok(source_port.fetch(step.key, source, pinned, &workspace, &step.output, step.cancel).await?)

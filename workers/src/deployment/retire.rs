@@ -9,7 +9,7 @@ use domain::service::Active;
 use domain::service::release::ReleaseNumber;
 use eventlog::crash_point;
 
-use super::InHand;
+use super::{InHand, roll_out};
 use crate::step::StepError;
 
 /// How long an instance has to end by itself when it is asked to.
@@ -30,6 +30,8 @@ pub async fn retire(step: &InHand<'_>) -> Result<Output, StepError> {
             step.context.traffic.drained(step.service(), *release, Duration::from_millis(drain)).await;
             drained = Some(*release);
         }
+        // So that what it prints as it ends is stored, whoever has started it.
+        roll_out::attach(step.context, step.service(), *release, id).await?;
         crash_point!("retire.before_stop");
         step.context.runtime.stop(id, STOP_GRACE).await?;
     }

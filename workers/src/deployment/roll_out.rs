@@ -1,6 +1,7 @@
 //! Roll out: the release's instances are started. They have no traffic yet.
 
 use domain::deployment::step::Output;
+use domain::id::ServiceId;
 use domain::service::Active;
 use domain::service::release::{Instance, InstanceId, ReleaseNumber, Specification};
 use domain::stream::StreamId;
@@ -9,7 +10,7 @@ use eventlog::logs::{LogName, SharedLogs};
 use super::{InHand, environment};
 use crate::context::Context;
 use crate::key::StepKey;
-use crate::output::Output as Lines;
+use crate::output::{Output as Lines, stored_until};
 use crate::runtime::InstanceRequest;
 use crate::step::StepError;
 
@@ -70,10 +71,44 @@ pub(crate) async fn start(
         environment: environment::of_release(context, *service, active, *number, specification).await?,
         address,
     };
-    let origin = format!("{number}.{}", id.ordinal);
-    let log = LogName::Application(service.id.into());
+    let lines = lines(context, service.id.into(), *number, id);
+    let instance = context.runtime.start(key.fence, &request, lines).await?;
+    // It may be one that another process has started.
+    attach(context, service.id.into(), *number, id).await?;
+    Ok(instance)
+}
+
+/// Where the lines of an instance go. They are stored for as long as the runtime holds it.
+pub(crate) fn lines(context: &Context, service: ServiceId, number: ReleaseNumber, id: InstanceId) -> Lines {
+    let (log, origin) = place(service, number, id);
     let (lines, storing) = Lines::to(SharedLogs::clone(&context.logs), log, &origin);
-    // Stores for as long as the instance runs; ends when the runtime drops its half.
     tokio::spawn(storing);
-    Ok(context.runtime.start(key.fence, &request, lines).await?)
+    lines
+}
+
+fn place(service: ServiceId, number: ReleaseNumber, id: InstanceId) -> (LogName, String) {
+    (LogName::Application(service), format!("{number}.{}", id.ordinal))
+}
+
+/// Sees to it that what an instance prints is stored, from where the store ends.
+///
+/// # Errors
+/// [`StepError`].
+pub(crate) async fn attach(
+    context: &Context,
+    service: ServiceId,
+    number: ReleaseNumber,
+    id: InstanceId,
+) -> Result<(), StepError> {
+    if context.runtime.is_attached(id) {
+        return Ok(());
+    }
+    let (log, origin) = place(service, number, id);
+    let stored = stored_until(&*context.logs, log, &origin).await.map_err(|error| StepError {
+        code: "log_unavailable",
+        message: format!("what {origin} has printed cannot be read: {error}"),
+        permanent: false,
+        source: Some(Box::new(error)),
+    })?;
+    Ok(context.runtime.attach(id, stored, lines(context, service, number, id)).await?)
 }

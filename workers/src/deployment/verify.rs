@@ -20,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Waits until every instance works.
 ///
 /// # Errors
-/// [`StepError`]: `instance_exited`, `wrong_port`, `never_listened`, `unhealthy`.
+/// [`StepError`]: `instance_exited`, `wrong_port`, `wrong_address`, `never_listened`, `unhealthy`.
 pub async fn verify(step: &InHand<'_>) -> Result<Output, StepError> {
     healthy_instances(step).await?;
     step.output.say("healthy").await;
@@ -53,16 +53,12 @@ async fn until_healthy(
     let deadline = Instant::now() + limit;
     let mut pause = PAUSE;
     loop {
-        match context.runtime.state(instance.id).await? {
-            InstanceState::Running { address } => instance.address = address,
-            InstanceState::Exited { exit } => return Err(exited(&exit)),
-            InstanceState::Absent => {
-                let at = Some(instance.address);
-                instance = roll_out::start(context, step.key, instance.id, at, plan).await?;
-                continue;
-            }
-        }
-        let answer = ask(instance.address, health).await;
+        let answer = match look(step, &mut instance, plan).await {
+            Ok(answer) => answer,
+            // What runs it is away for a moment: that says nothing of the release.
+            Err(error) if !error.permanent && Instant::now() < deadline => Answer::NotListening,
+            Err(error) => return Err(error),
+        };
         if answer == Answer::Healthy {
             return Ok(instance);
         }
@@ -73,6 +69,19 @@ async fn until_healthy(
         tokio::time::sleep(pause).await;
         pause = (pause * 5 / 4).min(PAUSE_MAX);
     }
+}
+
+/// How an instance answers; one that is not there is started first.
+async fn look(step: &InHand<'_>, instance: &mut Instance, plan: &StartPlan<'_>) -> Result<Answer, StepError> {
+    match step.context.runtime.state(instance.id).await? {
+        InstanceState::Running { address } => instance.address = address,
+        InstanceState::Exited { exit } => return Err(exited(&exit)),
+        InstanceState::Absent => {
+            let at = Some(instance.address);
+            *instance = roll_out::start(step.context, step.key, instance.id, at, plan).await?;
+        }
+    }
+    Ok(ask(instance.address, &plan.specification.build.plan.run.health).await)
 }
 
 fn exited(how: &str) -> StepError {
@@ -96,6 +105,13 @@ fn never(answer: &Answer, port: u16, listening: &[u16], limit: Duration) -> Step
             format!(
                 "the new release did not listen on port {port} within {limit} s; make it listen on \
                  the port in the variable PORT"
+            ),
+        ),
+        Answer::Healthy | Answer::NotListening if listening.contains(&port) => StepError::permanent(
+            "wrong_address",
+            format!(
+                "the new release listens on port {port}, but only on an address of its own such as \
+                 127.0.0.1, where nobody reaches it; make it listen on 0.0.0.0"
             ),
         ),
         Answer::Healthy | Answer::NotListening => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventlog::error::StoreError;
@@ -72,6 +73,10 @@ impl Storing {
             let ours: HashSet<_> = ours.map(|line| line.at).collect();
             batch.retain(|line| !ours.contains(&line.at));
         }
-        self.logs.append(self.log, batch.clone()).await
+        if self.shared.has_other_readers.load(Ordering::Relaxed) {
+            self.logs.append_new(self.log, batch.clone()).await
+        } else {
+            self.logs.append(self.log, batch.clone()).await
+        }
     }
 }

@@ -84,14 +84,14 @@ pub(super) async fn drain(mut pipe: impl AsyncRead + Unpin, sink: Sink) {
 
 /// Cuts bytes into lines. Holds one line at most, and of that no more than a line may have.
 #[derive(Default)]
-struct Splitter {
+pub(crate) struct Splitter {
     line: Vec<u8>,
     is_cut: bool,
 }
 
 impl Splitter {
     /// The lines that end within `bytes`.
-    fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = vec![];
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -104,7 +104,7 @@ impl Splitter {
     }
 
     /// The last line, when it has no end.
-    fn finish(&mut self) -> Option<String> {
+    pub(crate) fn finish(&mut self) -> Option<String> {
         (!self.line.is_empty()).then(|| self.take())
     }
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::builder::BuildRequest;
 use crate::key::StepKey;
 use crate::ledger::{Ledger, Operation, Refusal};
-use crate::registry::{Files, Registry, RegistryError};
+use crate::registry::{Collected, Files, Keep, Registry, RegistryError};
 
 /// The registry for tests.
 #[derive(Debug, Default)]
@@ -90,6 +90,13 @@ impl Registry for FakeRegistry {
         let kept = self.kept();
         let found = kept.recipes.get(&(service, recipe.to_owned()));
         Ok(found.filter(|digest| kept.directories.contains_key(digest)).cloned())
+    }
+
+    async fn collect(&self, keep: &Keep) -> Result<Collected, RegistryError> {
+        let mut kept = self.kept();
+        let before = kept.directories.len();
+        kept.directories.retain(|digest, _| keep.artifacts.contains(digest));
+        Ok(Collected { removed: before - kept.directories.len(), kept: kept.directories.len() })
     }
 
     async fn locate(&self, _service: ServiceId, build: &Build) -> Result<Files, RegistryError> {

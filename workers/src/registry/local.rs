@@ -25,7 +25,10 @@ use crate::fences::Fences;
 use crate::key::StepKey;
 use crate::registry::local::entry::{Entry, Index, PUSHED};
 use crate::registry::local::tree::{Hashed, TreeError};
-use crate::registry::{Files, Registry, RegistryError};
+use crate::registry::{Collected, Files, Keep, Registry, RegistryError};
+
+/// What a directory is called while it is removed.
+const GONE: &str = "gone";
 
 /// What an artifact may hold, unless a setting says otherwise.
 pub const ARTIFACT_MAX: Usage = Usage { bytes: 2 << 30, entries: 1_000_000 };
@@ -102,6 +105,12 @@ impl Registry for LocalRegistry {
         Ok(found.filter(|digest| self.index.located(digest).is_some()))
     }
 
+    async fn collect(&self, keep: &Keep) -> Result<Collected, RegistryError> {
+        let (index, keep) = (self.index.clone(), keep.clone());
+        let collecting = tokio::task::spawn_blocking(move || collect(&index, &keep));
+        collecting.await.unwrap_or_else(|error| Err(failed("clean up", error)))
+    }
+
     async fn locate(&self, _service: ServiceId, build: &Build) -> Result<Files, RegistryError> {
         let artifact = &build.artifact;
         self.index.located(artifact).map(Files::Directory).ok_or_else(|| RegistryError {
@@ -152,6 +161,34 @@ fn push(
         }
     }
     Ok(digest)
+}
+
+/// A directory first loses its name, so that nobody takes what is left of it for the whole; its entry goes
+/// last, so that a kill in between is made good the next time.
+fn collect(index: &Index, keep: &Keep) -> Result<Collected, RegistryError> {
+    let of = |error| of_disk("clean up", error);
+    let mut collected = Collected::default();
+    for entry in index.entries().map_err(of)? {
+        if keep.artifacts.contains(&entry.digest) || entry.at > keep.newer_than {
+            collected.kept += 1;
+            continue;
+        }
+        let directory = index.absolute(&entry.directory);
+        let gone = directory.with_file_name(GONE);
+        if directory.is_dir() {
+            disk::remove(&gone).map_err(of)?;
+            std::fs::rename(&directory, &gone).map_err(of)?;
+        }
+        disk::remove(&gone).map_err(of)?;
+        disk::remove_file(&marker(&directory)).map_err(of)?;
+        if let Some(deployment) = directory.parent() {
+            // Whatever else is in it belongs to somebody.
+            let _ = std::fs::remove_dir(deployment);
+        }
+        index.forget(&entry).map_err(of)?;
+        collected.removed += 1;
+    }
+    Ok(collected)
 }
 
 /// What is beside a directory of a build, and belongs to the registry.

@@ -275,7 +275,7 @@ fn failed(message: &str, permanent: bool) -> RuntimeError {
 
 #[cfg(test)]
 mod tests {
-    use domain::id::ServiceId;
+    use domain::id::{OrganizationId, ServiceId};
     use domain::plan::Start;
     use uuid::Uuid;
 
@@ -293,6 +293,7 @@ mod tests {
 
     fn environment() -> Environment {
         Environment {
+            organization: OrganizationId(Uuid::nil()),
             service: ServiceId(Uuid::nil()),
             files: Files::Directory("/".into()),
             root: String::new(),

@@ -39,6 +39,7 @@ impl FakeSource {
     pub fn head(&self, origin: &Origin) -> Option<Revision> {
         match origin {
             Origin::Upload { revision, .. } => revision.clone(),
+            Origin::Image { .. } => None,
             Origin::Repository { .. } => {
                 let generation = *self.generation.lock().unwrap_or_else(PoisonError::into_inner);
                 let hash = hex::encode(Sha256::digest(format!("{origin:?} {generation}")));

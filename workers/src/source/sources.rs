@@ -47,6 +47,18 @@ impl Source for Sources {
                 self.archive.fetch(key, digest, into, output, cancel).await?;
                 Ok(revision.clone())
             }
+            // It brings no files; the place of them shows that this was seen to.
+            Origin::Image { .. } => {
+                let into = into.to_owned();
+                let making = tokio::task::spawn_blocking(move || std::fs::create_dir_all(into)).await;
+                let made = making.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                made.map(|()| None).map_err(|error| SourceError {
+                    code: "source_failed",
+                    message: "the directory of the deployment could not be made".into(),
+                    permanent: false,
+                    source: Some(error.into()),
+                })
+            }
         }
     }
 }

@@ -49,6 +49,7 @@ impl Workshop {
             revision: None,
             directory: platform.workspace(),
             variables: BTreeMap::new(),
+            fresh: false,
         };
         fs::create_dir_all(&request.directory).expect("made");
         files::write(&request.directory, tree);

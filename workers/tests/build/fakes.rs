@@ -45,6 +45,7 @@ impl Fakes {
             revision: None,
             directory: directory.path().join(deployment.to_string()).join("app"),
             variables: BTreeMap::new(),
+            fresh: false,
         };
         Self {
             source: FakeSource::new(ledger.clone()),

@@ -45,6 +45,7 @@ impl Pusher {
             revision: None,
             directory,
             variables: BTreeMap::new(),
+            fresh: false,
         };
         (StepKey { deployment, ..self.platform.key(Step::Push, 1) }, request)
     }

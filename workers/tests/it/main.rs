@@ -9,5 +9,6 @@ mod crash;
 mod faults;
 mod invariants;
 mod queue_lost;
+mod rebuild;
 mod reconcile;
 mod world;

@@ -16,13 +16,15 @@ use domain::deployment::step::{Lane, Step};
 use domain::id::{DeploymentId, OrganizationId, ServiceId, UserId};
 use domain::plan::{Language, Plan, Run, Start};
 use domain::project::Project;
+use domain::rollback::Target;
 use domain::secret::Secret;
+use domain::service::release::ReleaseNumber;
 use domain::service::{Active, Service};
 use domain::source::Source;
 use domain::stream::{Position, StreamId};
 use eventlog::crash::{INJECTOR, Injector, Verdict};
 use eventlog::log::SharedLog;
-use eventlog::logs::Limits;
+use eventlog::logs::{Limits, LogName, LogStore};
 use eventlog::memory::{MemoryLog, MemoryLogs, MemoryQueue};
 use eventlog::queue::SharedQueue;
 use tempfile::TempDir;
@@ -57,7 +59,7 @@ pub(crate) struct World {
     pub(crate) service: ServiceId,
     source: Arc<FakeSource>,
     builder: Arc<FakeBuilder>,
-    registry: Arc<FakeRegistry>,
+    pub(crate) registry: Arc<FakeRegistry>,
     logs: Arc<MemoryLogs>,
     bus: Bus,
     pub(crate) directory: TempDir,
@@ -103,7 +105,7 @@ impl World {
         self.limits = Step::ALL.into_iter().map(|step| (step, limit)).collect();
     }
 
-    fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         // A bus of its own: a platform that starts remembers nothing.
         let keyring = self.bus.keyring().clone();
         let settings = Settings::new(self.directory.path().join("builds"));
@@ -162,6 +164,17 @@ impl World {
         let source =
             Source::Repository { url: "https://example.com/app.git".parse().unwrap(), reference: None };
         self.bus.deploy(&Self::request(), HOME, self.service, source, false).await.unwrap().0
+    }
+
+    /// Asks for what an earlier release ran.
+    pub(crate) async fn roll_back(&self, to: ReleaseNumber) -> DeploymentId {
+        self.bus.roll_back(&Self::request(), HOME, self.service, Target::Release(to)).await.unwrap().0
+    }
+
+    /// What a deployment said.
+    pub(crate) async fn lines(&self, deployment: DeploymentId) -> Vec<String> {
+        let lines = self.logs.read(LogName::Build(deployment), 0, 1_000).await.unwrap();
+        lines.into_iter().map(|line| line.text).collect()
     }
 
     /// Asks for another value of a variable.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{DeploymentId, ServiceId};
+use domain::id::{DeploymentId, OrganizationId, ServiceId};
 use domain::plan::Start;
 use domain::secret::Secret;
 use domain::service::release::InstanceId;
@@ -78,6 +78,7 @@ impl Installation {
     pub(crate) fn environment(&self, variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value)));
         Environment {
+            organization: OrganizationId(uuid::Uuid::now_v7()),
             service: ServiceId(uuid::Uuid::now_v7()),
             files: Files::Directory(self.files()),
             root: String::new(),

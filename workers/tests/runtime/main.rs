@@ -2,6 +2,8 @@
 //! platform's executable and plays the programs.
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod death;
 #[cfg(test)]
 mod files;

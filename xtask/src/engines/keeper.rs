@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engines::server::Server;
-use crate::engines::{Engine, nats, place, postgres};
+use crate::engines::{Engine, docker, nats, place, postgres, registry};
 use crate::failure::Failure;
 use crate::program;
 
@@ -49,6 +49,8 @@ fn start(place: &Path, engines: &str, servers: &mut Vec<Server>) -> Result<(), F
         let values = match engine {
             Engine::Nats => nats::start(place, servers),
             Engine::Postgres => postgres::start(place, servers),
+            Engine::Docker => docker::start(place, servers),
+            Engine::Registry => registry::start(place, servers),
         };
         let values = values.inspect_err(|_| post_mortems(servers))?;
         for (variable, value) in engine.variables().iter().zip(values) {

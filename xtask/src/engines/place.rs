@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{env, fs};
 
-use crate::engines::poll;
+use crate::engines::{docker, poll};
 use crate::failure::{Doing, Failure};
 
 const PREFIX: &str = "switchback-engines-";
@@ -19,7 +19,7 @@ const SOCKET: &str = "keeper.sock";
 const STOP: &[u8; 4] = b"stop";
 /// A keeper makes its socket first of all; before that its folder looks like one that was left.
 const GRACE: Duration = Duration::from_mins(1);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who wanted the servers. `engines down` only stops those of `engines up`.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +62,9 @@ pub(super) fn listen(place: &Path) -> Result<UnixListener, Failure> {
     UnixListener::bind(&socket).doing(|| format!("listen on {}", socket.display()))
 }
 
-/// Removes the folder, if it is there still.
+/// Removes the folder, if it is there still, and what a Docker Engine that lived in it has left elsewhere.
 pub(super) fn remove(place: &Path) -> Result<(), Failure> {
+    docker::clear_away(place)?;
     match fs::remove_dir_all(place) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).doing(|| format!("remove {}", place.display()))

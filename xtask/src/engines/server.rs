@@ -20,6 +20,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) enum End {
     /// At once. Its data is thrown away.
     Kill,
+    /// By SIGTERM, since it has servers and mounts of its own to clear away; before that, what would keep it
+    /// from doing so at once.
+    Terminate(Box<dyn Fn()>),
     /// By a program of its own, since it holds shared memory that outlives a kill.
     Ask(Command),
 }
@@ -92,13 +95,19 @@ impl Server {
 
     /// Ends it and waits until it is gone.
     pub(crate) fn stop(mut self) {
-        if let End::Ask(command) = &mut self.end {
-            let child = &mut self.child;
-            // Some answer before they have stopped: who kills them then leaves their workers behind.
-            let is_asked = program::output(command).is_ok();
-            if !is_asked || poll::until(STOP_LIMIT, || child.try_wait()).is_err() {
-                eprintln!("engines: {} does not stop when asked; killing it", self.name);
+        let child = &mut self.child;
+        let asked = match &mut self.end {
+            End::Kill => None,
+            End::Terminate(first) => {
+                first();
+                Some(program::output(Command::new("kill").args(["-TERM", "--", &child.id().to_string()])))
             }
+            End::Ask(command) => Some(program::output(command)),
+        };
+        // Some answer before they have stopped: who kills them then leaves their workers behind.
+        let is_late = |is_asked: bool| !is_asked || poll::until(STOP_LIMIT, || child.try_wait()).is_err();
+        if asked.map(|asked| asked.is_ok()).is_some_and(is_late) {
+            eprintln!("engines: {} does not stop when asked; killing it", self.name);
         }
         // Gone already is what we want, and of a failed wait nothing follows.
         let _: io::Result<()> = self.child.kill();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::service::release::{ReleaseNumber, Specification};
+use crate::service::release::{Build, ReleaseNumber, Specification};
 use crate::service::{Command, Event, Outcome, Rejection, Service};
 use crate::testing::given;
 use crate::testing::history::{
     activated, admitted, back_to, created, cut, ended, requested, service_with_release,
 };
-use crate::testing::values::{deployment, names, specification, variables};
+use crate::testing::values::{artifact, build, deployment, names, specification, variables};
 
 fn roll_back(n: u32, to: u32, then: Specification) -> Command {
     Command::RollBack { deployment: deployment(n), to: ReleaseNumber(to), then: Box::new(then) }
@@ -48,6 +48,21 @@ fn the_release_that_comes_back_has_a_new_number_and_needs_no_build() {
             release: ReleaseNumber(3),
             deployment: deployment(3),
             specification: Box::new(plain(1)),
+        },
+    ]);
+}
+
+#[test]
+fn what_had_to_be_built_again_is_run_and_nothing_else_of_it_is_taken() {
+    let history =
+        service_with_release(2).into_iter().chain([rollback_requested(3, 2, 1), asked(3, 1), admitted(3)]);
+    let rebuilt = Some(Box::new(build(7)));
+    let specification = Specification { build: Build { artifact: artifact(7), ..build(1) }, ..plain(1) };
+    given::<Service>(history).when(Command::CutRelease { deployment: deployment(3), build: rebuilt }).then([
+        Event::ReleaseCut {
+            release: ReleaseNumber(3),
+            deployment: deployment(3),
+            specification: Box::new(specification),
         },
     ]);
 }

@@ -5,12 +5,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::change::Change;
 use crate::store::{FromRow, QueryError, ReadStore, Row, Select};
-use crate::table::{number, text};
+use crate::table::{Owner, number, text};
 use crate::value::plus;
 
 static THINGS: Table = Table {
     name: "things",
     key: 2,
+    owner: Owner::Platform,
     columns: &[text("owner"), number("place"), text("color").or_null(), number("times").or_null()],
     indexes: &[],
 };

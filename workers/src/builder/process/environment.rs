@@ -20,7 +20,7 @@ use crate::builder::tree::Tree;
 const BROUGHT: [&str; 3] = [".switchback/bin", ".venv/bin", "node_modules/.bin"];
 
 /// What keeps tools from asking, phoning home, and taking our directories for somebody's checkout.
-const BEHAVIOUR: [(&str, &str); 24] = [
+pub(crate) const BEHAVIOUR: [(&str, &str); 24] = [
     ("CI", "true"),
     ("LANG", "C.UTF-8"),
     ("TERM", "dumb"),

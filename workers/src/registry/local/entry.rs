@@ -77,6 +77,28 @@ impl Index {
         directory.strip_prefix(&self.data).unwrap_or(directory).to_owned()
     }
 
+    /// Every artifact that is known.
+    pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
+        let listed = match fs::read_dir(self.data.join("artifacts")) {
+            Ok(listed) => listed.collect::<io::Result<Vec<_>>>()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(error),
+        };
+        let files = listed.iter().map(fs::DirEntry::path).filter(|path| path.is_file());
+        files.filter_map(|path| read(&path).transpose()).collect()
+    }
+
+    /// Where an entry's directory is.
+    pub(super) fn absolute(&self, directory: &Path) -> PathBuf {
+        self.data.join(directory)
+    }
+
+    /// The artifact is not there any more.
+    pub(super) fn forget(&self, entry: &Entry) -> io::Result<()> {
+        disk::remove_file(&self.recipe(entry.service, &entry.recipe))?;
+        disk::remove_file(&self.artifact(&entry.digest))
+    }
+
     pub(super) fn write(&self, entry: &Entry) -> io::Result<()> {
         write(&self.artifact(&entry.digest), entry)
     }

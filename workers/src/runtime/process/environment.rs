@@ -68,7 +68,7 @@ fn brought(files: &Path, root: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use domain::id::ServiceId;
+    use domain::id::{OrganizationId, ServiceId};
     use domain::secret::Secret;
 
     use super::*;
@@ -76,6 +76,7 @@ mod tests {
     fn given(directory: &std::path::Path, root: &str, variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value)));
         Environment {
+            organization: OrganizationId(uuid::Uuid::nil()),
             service: ServiceId(uuid::Uuid::nil()),
             files: Files::Directory(directory.to_owned()),
             root: root.to_owned(),

@@ -110,6 +110,7 @@ async fn page(workshop: &Workshop, plan: &Plan) -> String {
         id,
         start: plan.run.start.clone(),
         environment: Environment {
+            organization: domain::id::OrganizationId(uuid::Uuid::nil()),
             service: workshop.request.service,
             files: workers::registry::Files::Directory(workshop.request.directory.clone()),
             port: None,
