@@ -209,10 +209,6 @@ impl LogStore for Lines {
         self.append(log, lines).await
     }
 
-    async fn append_new(&self, log: LogName, lines: Vec<NewLine>) -> Result<(), StoreError> {
-        self.append(log, lines).await
-    }
-
     async fn read(&self, _: LogName, _: u64, _: usize) -> Result<Vec<Line>, StoreError> {
         Ok(vec![])
     }
