@@ -128,7 +128,7 @@ impl EventLog for FaultyLog {
         self.log.head().await
     }
 
-    async fn size(&self) -> Result<Option<Size>, ReadError> {
+    async fn size(&self) -> Result<Size, ReadError> {
         self.log.size().await
     }
 }

@@ -62,6 +62,15 @@ pub struct Page {
     pub reached: Position,
 }
 
+/// How large a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// How many commits it has.
+    pub commits: u64,
+    /// What they take where they are kept; none when that cannot be told.
+    pub bytes: Option<u64>,
+}
+
 /// The event log.
 #[async_trait]
 pub trait EventLog: Send + Sync {
@@ -99,22 +108,13 @@ pub trait EventLog: Send + Sync {
     /// [`ReadError::Unavailable`].
     async fn head(&self) -> Result<Position, ReadError>;
 
-    /// How much it holds, where that is known without counting.
+    /// How large the log is, for whoever watches over it.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
-    async fn size(&self) -> Result<Option<Size>, ReadError> {
-        Ok(None)
+    async fn size(&self) -> Result<Size, ReadError> {
+        Ok(Size { commits: self.head().await?.0, bytes: None })
     }
-}
-
-/// How much a log holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Commits.
-    pub commits: u64,
-    /// Bytes that they take, as the engine counts them.
-    pub bytes: u64,
 }
 
 /// A log that several parts of a program share.

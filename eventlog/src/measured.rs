@@ -66,7 +66,7 @@ impl EventLog for MeasuredLog {
         self.inner.head().await
     }
 
-    async fn size(&self) -> Result<Option<Size>, ReadError> {
+    async fn size(&self) -> Result<Size, ReadError> {
         self.inner.size().await
     }
 }

@@ -71,9 +71,9 @@ impl Watch {
 
     async fn log(&self) {
         let Some(log) = &self.log else { return };
-        let size = timeout(LIMIT, log.size()).await.ok().and_then(Result::ok).flatten();
+        let size = timeout(LIMIT, log.size()).await.ok().and_then(Result::ok);
         show(&LOG_MESSAGES, [], size.map(|size| size.commits));
-        show(&LOG_BYTES, [], size.map(|size| size.bytes));
+        show(&LOG_BYTES, [], size.and_then(|size| size.bytes));
     }
 
     async fn logs(&self) {

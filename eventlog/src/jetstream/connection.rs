@@ -166,7 +166,8 @@ fn with_tls(
     let Tls { authority, client } = &settings.tls;
     let is_required = settings.tls.is_required() || addresses.iter().any(ServerAddr::tls_required);
     if is_required {
-        // Where several are compiled in, one has to be chosen; whoever has done it already keeps theirs.
+        // Where several are compiled in, one has to be chosen; whoever has done it already keeps theirs, as
+        // KurrentDB's client has to (`kurrentdb::prepare`).
         let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
         options = options.require_tls(true);
     }

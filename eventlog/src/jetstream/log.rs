@@ -11,7 +11,7 @@ use crate::envelope;
 use crate::error::{AppendError, ReadError};
 use crate::heads::Heads;
 use crate::jetstream::append::{Append, Outcome};
-use crate::jetstream::read::{Shared, subject_of};
+use crate::jetstream::read::{Shared, subject_of, unavailable};
 use crate::jetstream::{ConnectError, Settings, durable, follow, streams};
 use crate::log::{EventLog, Filter, Page, Size, Slice};
 
@@ -82,7 +82,9 @@ impl EventLog for JetStreamLog {
         self.shared.reader().head().await
     }
 
-    async fn size(&self) -> Result<Option<Size>, ReadError> {
-        self.shared.reader().size().await.map(Some)
+    async fn size(&self) -> Result<Size, ReadError> {
+        let Shared { connection, stream, .. } = &*self.shared;
+        let state = connection.ask(async || Ok(stream.get_info().await?.state)).await.map_err(unavailable)?;
+        Ok(Size { commits: state.messages, bytes: Some(state.bytes) })
     }
 }

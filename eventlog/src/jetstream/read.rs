@@ -15,7 +15,7 @@ use crate::error::{BoxError, ReadError};
 use crate::heads::Heads;
 use crate::jetstream::batch::{self, BATCH_MAX, Stored, next_from_leader};
 use crate::jetstream::connection::Connection;
-use crate::log::{Filter, MAX_PAGE, Page, Size, Slice};
+use crate::log::{Filter, MAX_PAGE, Page, Slice};
 
 /// A page ends early when it has this many bytes.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -123,15 +123,6 @@ impl Reader<'_> {
     pub(super) async fn head(&self) -> Result<Position, ReadError> {
         let ask = async || Ok(self.stream.get_info().await?.state.last_sequence);
         self.connection.ask(ask).await.map(Position).map_err(unavailable)
-    }
-
-    /// How much the log holds, as the leader has it.
-    pub(super) async fn size(&self) -> Result<Size, ReadError> {
-        let ask = async || {
-            let state = self.stream.get_info().await?.state;
-            Ok(Size { commits: state.messages, bytes: state.bytes })
-        };
-        self.connection.ask(ask).await.map_err(unavailable)
     }
 
     /// Commits of all streams after a position.

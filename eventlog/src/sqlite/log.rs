@@ -116,9 +116,9 @@ impl EventLog for SqliteLog {
         Ok(*self.shared.grown.borrow())
     }
 
-    async fn size(&self) -> Result<Option<Size>, ReadError> {
+    async fn size(&self) -> Result<Size, ReadError> {
         let bytes = read::bytes(&self.shared.readers).await?;
-        Ok(Some(Size { commits: self.shared.grown.borrow().0, bytes }))
+        Ok(Size { commits: self.head().await?.0, bytes: Some(bytes) })
     }
 }
 

@@ -19,7 +19,9 @@ use crate::nats::server::Server;
 const COMMON: &str = "server_name: $NATS_NAME\nlisten: $NATS_LISTEN\nhttp: $NATS_MONITOR\n\
                       jetstream { store_dir: $NATS_STORE, sync_interval: always }\n";
 
-fn start(dir: &Path, more: &str) -> Server {
+async fn start(dir: &Path, more: &str) -> Server {
+    // The tests of KurrentDB run in this process too, and its client has to be first.
+    assert!(eventlog::kurrentdb::prepare().await);
     let configuration = dir.join("nats.conf");
     fs::write(&configuration, format!("{COMMON}{more}")).unwrap();
     Server::with(&configuration, dir)
@@ -92,7 +94,7 @@ impl Certificates {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_a_certificate_of_our_authority_is_trusted_and_no_other() {
     let (dir, certificates) = (tempfile::tempdir().unwrap(), Certificates::new());
-    let server = start(dir.path(), &certificates.server(""));
+    let server = start(dir.path(), &certificates.server("")).await;
     let url = server.url().replace("nats://", "tls://");
     let ours = Tls { authority: Some(certificates.path("authority.pem")), client: None };
     must_append(&Settings { tls: ours.clone(), ..settings(&server, &url) }).await;
@@ -109,7 +111,7 @@ async fn a_server_with_a_certificate_of_our_authority_is_trusted_and_no_other() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_encrypted_is_refused_when_it_has_to_be() {
     let dir = tempfile::tempdir().unwrap();
-    let server = start(dir.path(), "");
+    let server = start(dir.path(), "").await;
     let url = server.url().replace("nats://", "tls://user:hunter2@");
     let (refused, text) = refusal(&settings(&server, &url)).await;
     assert!(matches!(refused, ConnectError::Unreachable { .. }), "{text}");
@@ -121,7 +123,7 @@ async fn a_server_that_asks_for_our_certificate_gets_it() {
     let (dir, certificates) = (tempfile::tempdir().unwrap(), Certificates::new());
     let authority = certificates.path("authority.pem");
     let verify = format!("ca_file: {:?}, verify: true", authority.display().to_string());
-    let server = start(dir.path(), &certificates.server(&verify));
+    let server = start(dir.path(), &certificates.server(&verify)).await;
     let tls = Tls { authority: Some(authority), client: certificates.client() };
     must_append(&Settings { tls: tls.clone(), ..settings(&server, &server.url()) }).await;
     let without = Tls { client: None, ..tls.clone() };
@@ -140,7 +142,7 @@ async fn a_token_and_a_password_reach_the_server_and_are_shown_nowhere() {
         ("authorization { user: me, password: \"p@ss/w\" }", "me:p%40ss%2Fw@", "me:oth3r@"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let server = start(dir.path(), authorization);
+        let server = start(dir.path(), authorization).await;
         let url = |login: &str| server.url().replace("nats://", &format!("nats://{login}"));
         must_append(&settings(&server, &url(right))).await;
         let (refused, text) = refusal(&settings(&server, &url(wrong))).await;
@@ -203,7 +205,7 @@ async fn a_file_of_credentials_opens_its_account_and_is_shown_nowhere() {
         "operator: {root}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload {{\n{preloaded}\n}}",
         system.public_key()
     );
-    let server = start(dir.path(), &more);
+    let server = start(dir.path(), &more).await;
     let user = KeyPair::new_user();
     let file = dir.path().join("ours.creds");
     fs::write(&file, credentials(&ours, &user)).unwrap();
