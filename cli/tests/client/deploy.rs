@@ -54,10 +54,10 @@ fn a_repository_by_its_address_is_cloned_by_the_server() {
 fn an_image_is_named_in_full_to_the_server() {
     let fake = server();
     let person = Person::at(&fake);
-    person.runs(&["deploy", "nginx:1.27"]).fine();
-    let source = json!({"kind": "image", "reference": "docker.io/library/nginx:1.27"});
+    person.runs(&["deploy", "me/shop:1.27"]).fine();
+    let source = json!({"kind": "image", "reference": "docker.io/me/shop:1.27"});
     assert_eq!(asked_to_deploy(&fake), json!({"source": source, "fresh": false}));
-    let said = person.runs(&["deploy", "nginx:1.27", "--ref", "main"]).failed(2);
+    let said = person.runs(&["deploy", "me/shop:1.27", "--ref", "main"]).failed(2);
     assert!(said.err.contains("another tag of the image"), "{said:?}");
 }
 
