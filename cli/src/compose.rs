@@ -15,7 +15,7 @@ use projections::store::QueryError;
 use url::Url;
 
 pub(crate) use self::engines::{Engines, Heard, engines, hear, look_at_log, read_models};
-pub(crate) use self::ports::{Ports, is_docker, look_at_engine, look_at_registry, ports};
+pub(crate) use self::ports::{Ports, is_docker, look_at_engine, look_at_registry, ports, uploads};
 pub(crate) use self::traffic::{EdgeTraffic, RemoteTraffic, answer as answer_workers};
 use crate::args::Settings;
 use crate::home::Home;

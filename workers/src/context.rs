@@ -12,6 +12,7 @@ use eventlog::queue::SharedQueue;
 
 use crate::builder::SharedBuilder;
 use crate::registry::SharedRegistry;
+use crate::registry::collect::RELEASES_KEPT;
 use crate::runtime::SharedRuntime;
 use crate::source::SharedSource;
 use crate::traffic::SharedTraffic;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub builds_max: usize,
     /// How many of the other lane.
     pub rollouts_max: usize,
+    /// How many releases of a service keep what they need to be rolled back to without building again.
+    pub releases_kept: usize,
     /// How long a worker may be silent before its work goes to another.
     pub lease: Duration,
 }
@@ -40,6 +43,7 @@ impl Settings {
             limits: BTreeMap::new(),
             builds_max: 2,
             rollouts_max: 64,
+            releases_kept: RELEASES_KEPT,
             lease: Duration::from_secs(30),
         }
     }

@@ -100,7 +100,7 @@ impl File {
             }
             defaults.push((argument.get_id().to_string(), words));
         }
-        Ok(command.mut_subcommand(name.to_owned(), |mut command| {
+        Ok(command.mut_subcommand(name, |mut command| {
             for (id, words) in defaults {
                 command = command.mut_arg(id, |argument| argument.required(false).default_values(words));
             }
@@ -131,7 +131,12 @@ fn words(value: &toml::Value) -> Option<Vec<String>> {
     };
     match value {
         toml::Value::Array(values) => values.iter().map(word).collect(),
-        one => word(one).map(|word| vec![word]),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_) => word(value).map(|word| vec![word]),
     }
 }
 
@@ -155,10 +160,8 @@ mod tests {
     }
 
     fn settings(arguments: Arguments) -> (Vec<crate::args::Role>, crate::args::Settings) {
-        match arguments.command {
-            Command::Serve(serve) => (serve.role, serve.settings),
-            other => panic!("{other:?}"),
-        }
+        let Command::Serve(serve) = arguments.command else { panic!("{:?}", arguments.command) };
+        (serve.role, serve.settings)
     }
 
     #[test]

@@ -13,6 +13,9 @@ use url::Url;
 
 use crate::args::DEFAULT_LISTEN;
 
+/// The shortest time that a worker may be silent: it says that it is there three times in it.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+
 /// The settings of the platform.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Settings {
@@ -23,7 +26,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "DIR", env = "SWITCHBACK_DATA", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
     /// Where the API listens
-    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN, env = "SWITCHBACK_LISTEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = DEFAULT_LISTEN,
+        env = "SWITCHBACK_LISTEN",
+        hide_env_values = true
+    )]
     pub(crate) listen: SocketAddr,
     /// Where /health, /ready and /metrics are answered besides the API [default: nowhere]
     #[arg(long, value_name = "ADDRESS", env = "SWITCHBACK_OPERATIONS", hide_env_values = true)]
@@ -111,7 +120,14 @@ pub(crate) struct Log {
     )]
     pub(crate) log_monitor: Vec<Url>,
     /// How many servers of a NATS cluster keep each event
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = copies(), env = "SWITCHBACK_LOG_REPLICAS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = copies(),
+        env = "SWITCHBACK_LOG_REPLICAS",
+        hide_env_values = true
+    )]
     pub(crate) log_replicas: usize,
     /// Credentials for NATS: a .creds file
     #[arg(long, value_name = "FILE", env = "SWITCHBACK_LOG_CREDENTIALS", hide_env_values = true)]
@@ -119,8 +135,26 @@ pub(crate) struct Log {
     /// Who signed the certificate of NATS: a file of certificates [default: who this machine trusts]
     #[arg(long, value_name = "FILE", env = "SWITCHBACK_LOG_CA", hide_env_values = true)]
     pub(crate) log_ca: Option<PathBuf>,
+    /// This platform's own certificate and its key for NATS, when the server asks for one: two files, with a
+    /// comma between them
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_delimiter = ',',
+        num_args = 1..=2,
+        env = "SWITCHBACK_LOG_CERTIFICATE",
+        hide_env_values = true
+    )]
+    pub(crate) log_certificate: Vec<PathBuf>,
     /// How long NATS keeps what builds and applications print
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = humantime::parse_duration, env = "SWITCHBACK_LINES_AGE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30d",
+        value_parser = humantime::parse_duration,
+        env = "SWITCHBACK_LINES_AGE",
+        hide_env_values = true
+    )]
     pub(crate) lines_age: Duration,
     /// How much of what builds and applications print NATS keeps, in bytes; the oldest falls away
     #[arg(
@@ -182,7 +216,14 @@ pub(crate) struct Keys {
 #[command(next_help_heading = "Builds and instances")]
 pub(crate) struct Work {
     /// Which steps of deployments a worker takes on; builder hosts take builds only
-    #[arg(long, value_name = "LANE", value_delimiter = ',', default_values = ["build", "rollout"], env = "SWITCHBACK_LANE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "LANE",
+        value_delimiter = ',',
+        default_values = ["build", "rollout"],
+        env = "SWITCHBACK_LANE",
+        hide_env_values = true
+    )]
     pub(crate) lane: Vec<WorkLane>,
     /// What builds: `docker:`, `docker:///PATH/docker.sock` or `process:` [default: what --runtime is]
     #[arg(long, value_name = "URL", env = "SWITCHBACK_BUILDER", hide_env_values = true)]
@@ -214,14 +255,45 @@ pub(crate) struct Work {
         hide_env_values = true
     )]
     pub(crate) base_image: Vec<String>,
+    /// How long a worker may be silent before its work, and its lead, go to another
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "15s",
+        value_parser = lease,
+        env = "SWITCHBACK_LEASE",
+        hide_env_values = true
+    )]
+    pub(crate) lease: Duration,
     /// How long a build may take
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration, env = "SWITCHBACK_BUILD_TIMEOUT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "15m",
+        value_parser = humantime::parse_duration,
+        env = "SWITCHBACK_BUILD_TIMEOUT",
+        hide_env_values = true
+    )]
     pub(crate) build_timeout: Duration,
     /// How many builds run at once
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = slots(), env = "SWITCHBACK_BUILDS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = slots(),
+        env = "SWITCHBACK_BUILDS",
+        hide_env_values = true
+    )]
     pub(crate) builds: usize,
     /// How many releases of a service are kept so that they can be rolled back to without building again
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = slots(), env = "SWITCHBACK_KEEP_RELEASES", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = slots(),
+        env = "SWITCHBACK_KEEP_RELEASES",
+        hide_env_values = true
+    )]
     pub(crate) keep_releases: usize,
 }
 
@@ -237,6 +309,12 @@ pub(crate) enum WorkLane {
 /// How many copies a NATS cluster can keep.
 fn copies() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=5)
+}
+
+/// A time in which a healthy worker is certainly heard.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if lease < LEASE_MIN { Err(format!("it is at least {} s", LEASE_MIN.as_secs())) } else { Ok(lease) }
 }
 
 /// A number that is at least one.

@@ -8,7 +8,7 @@ use eventlog::files::{FileEntries, FileLogs};
 use eventlog::installation;
 use eventlog::jetstream::{
     self, ConnectError, JetStreamBlobs, JetStreamEntries, JetStreamLog, JetStreamLogs, JetStreamQueue,
-    NatsCalls, Retention,
+    NatsCalls, Retention, Tls,
 };
 use eventlog::log::SharedLog;
 use eventlog::logs::{Limits, SharedLogs};
@@ -150,6 +150,13 @@ fn nats(settings: &Settings, urls: &[Url]) -> jetstream::Settings {
         monitors: log.log_monitor.iter().map(ToString::to_string).collect(),
         replicas: log.log_replicas,
         credentials: log.log_credentials.clone(),
+        tls: Tls {
+            authority: log.log_ca.clone(),
+            client: match log.log_certificate.as_slice() {
+                [certificate, key] => Some((certificate.clone(), key.clone())),
+                _ => None,
+            },
+        },
         ..jetstream::Settings::new(&urls.iter().map(Url::as_str).collect::<Vec<_>>().join(","))
     }
 }
@@ -197,7 +204,7 @@ impl Engines {
     }
 
     /// Ask each of them whether it is there.
-    pub(crate) fn probes(&self) -> Arc<[Engine]> {
+    pub(crate) fn probes(&self) -> Vec<Engine> {
         let log = Arc::clone(&self.log);
         let ask_log: Probe = Arc::new(move || {
             let log = Arc::clone(&log);
@@ -213,11 +220,11 @@ impl Engines {
             let queue = Arc::clone(&queue);
             async move { queue.routed().await.map(|_| ()).map_err(|error| in_words(&error)) }.boxed()
         });
-        Arc::new([
+        vec![
             Engine { name: "log", kind: self.log_kind, probe: ask_log },
             Engine { name: "queue", kind: self.log_kind, probe: ask_queue },
             Engine { name: "read", kind: self.reads.engine(), probe: ask_reads },
-        ])
+        ]
     }
 
     /// Closes what has to be closed.

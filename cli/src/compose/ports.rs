@@ -12,6 +12,7 @@ use std::time::Duration;
 use commands::bus::Bus;
 use domain::deployment::step::Step;
 use eventlog::logs::SharedLogs;
+use gateway::engine::Engine;
 use gateway::upload::SharedUploads;
 use uuid::Uuid;
 use workers::builder::SharedBuilder;
@@ -20,6 +21,7 @@ use workers::disk::{Reserve, Usage};
 use workers::process::Supervisor;
 use workers::registry::SharedRegistry;
 use workers::runtime::SharedRuntime;
+use workers::runtime::docker::DockerRuntime;
 use workers::runtime::process::ProcessRuntime;
 use workers::source::archive::ArchiveSource;
 use workers::source::git::{GitSource, Settings as GitSettings};
@@ -38,8 +40,6 @@ const UNPACKED_MAX: Usage = Usage { bytes: 2 << 30, entries: 100_000 };
 pub(crate) struct Ports {
     source: SharedSource,
     works: Works,
-    /// Takes uploads.
-    pub(crate) uploads: SharedUploads,
     builds: PathBuf,
 }
 
@@ -50,6 +50,8 @@ struct Works {
     runtime: SharedRuntime,
     /// Instances that end with the platform.
     processes: Option<ProcessRuntime>,
+    /// Instances that do not.
+    containers: Option<DockerRuntime>,
 }
 
 /// What the parts are made of.
@@ -59,6 +61,11 @@ struct Materials<'a> {
     installation: Uuid,
     environment: BTreeMap<String, String>,
     supervisor: Supervisor,
+}
+
+/// Takes uploads for whoever fetches them later.
+pub(crate) fn uploads(engines: &Engines) -> SharedUploads {
+    uploads::received_by(engines.uploads.clone())
 }
 
 /// Opens what the settings name.
@@ -82,12 +89,7 @@ pub(crate) fn ports(
         Some(url) if url.scheme() == "process" => processes::works(materials)?,
         Some(url) => return Err(unknown("--runtime", url)),
     };
-    Ok(Ports {
-        source: Arc::new(source),
-        works,
-        uploads: uploads::received_by(engines.uploads.clone()),
-        builds: home.join("builds"),
-    })
+    Ok(Ports { source: Arc::new(source), works, builds: home.join("builds") })
 }
 
 fn unknown(flag: &'static str, url: &url::Url) -> ComposeError {
@@ -120,9 +122,24 @@ impl Ports {
             settings: Settings {
                 limits: BTreeMap::from([(Step::Build, chosen.work.build_timeout)]),
                 builds_max: chosen.work.builds,
+                lease: chosen.work.lease,
+                releases_kept: chosen.work.keep_releases,
                 ..Settings::new(self.builds.clone())
             },
         }
+    }
+
+    /// What an operator should know before anybody's code runs here, a line each.
+    pub(crate) async fn warnings(&self) -> Vec<String> {
+        match &self.works.containers {
+            Some(containers) => containers::warnings(containers).await,
+            None => vec![],
+        }
+    }
+
+    /// What else this process stands on.
+    pub(crate) fn probes(&self) -> Vec<Engine> {
+        self.works.containers.iter().map(containers::probe).collect()
     }
 
     /// Whether instances go on when the platform stops.

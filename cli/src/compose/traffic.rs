@@ -13,6 +13,7 @@ use gateway::route::CurrentReleases;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 use workers::traffic::Traffic;
 
@@ -44,6 +45,8 @@ impl Traffic for EdgeTraffic {
 const EDGES: &str = "edge";
 /// How long to wait before an edge tries again to be asked.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is asked who is there.
+const LOOK_OUT_EVERY: Duration = Duration::from_secs(10);
 /// What an answer may take longer than what it waits for.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -51,6 +54,8 @@ const SLACK: Duration = Duration::from_secs(2);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 enum Question {
+    /// Are you there?
+    Here {},
     /// Do requests go to the release?
     Arrived { service: ServiceId, release: ReleaseNumber, limit_ms: u64 },
     /// Does nothing in flight go to it any more?
@@ -58,19 +63,24 @@ enum Question {
 }
 
 /// Every edge of the installation, wherever it runs.
-pub(crate) struct RemoteTraffic(SharedCalls);
+pub(crate) struct RemoteTraffic {
+    calls: SharedCalls,
+    /// Knows who is there, so that nobody waits for those who are not.
+    _looking: AbortOnDropHandle<()>,
+}
 
 impl RemoteTraffic {
     /// By calls.
     pub(crate) fn new(calls: SharedCalls) -> Self {
-        Self(calls)
+        let looking = tokio::spawn(look_out(SharedCalls::clone(&calls)));
+        Self { calls, _looking: AbortOnDropHandle::new(looking) }
     }
 
     /// Whether all edges say so. One that cannot be asked has no word in it: it goes on with the routes that
     /// it knows, and hears of the others when it is back.
     async fn all_say(&self, question: &Question, limit: Duration) -> bool {
         let asked = match serde_json::to_value(question) {
-            Ok(value) => self.0.ask(EDGES, value, limit + SLACK).await,
+            Ok(value) => self.calls.ask(EDGES, value, limit + SLACK).await,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "the edges cannot be asked");
                 return false;
@@ -103,6 +113,16 @@ impl Traffic for RemoteTraffic {
     }
 }
 
+/// Asks now and then who is there.
+async fn look_out(calls: SharedCalls) {
+    loop {
+        let question = serde_json::to_value(Question::Here {}).unwrap_or_default();
+        // One that does not answer is found out when it is asked for more.
+        let _ = calls.ask(EDGES, question, SLACK).await;
+        tokio::time::sleep(LOOK_OUT_EVERY).await;
+    }
+}
+
 fn in_ms(limit: Duration) -> u64 {
     u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
 }
@@ -124,6 +144,7 @@ pub(crate) async fn answer(
                 Ok(Question::Drained { service, release, limit_ms }) => {
                     traffic.drained(service, release, Duration::from_millis(limit_ms)).await
                 }
+                Ok(Question::Here {}) => true,
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "a worker's question is not understood");
                     false

@@ -46,8 +46,8 @@ async fn engine(what: &'static str, url: &url::Url) -> Vec<Finding> {
 
 async fn registry(settings: &Settings) -> Finding {
     const WHAT: &str = "registry";
-    let advice = "does --registry name HOST/PREFIX, and are user and token in --registry-credentials those of \
-                  an account that may push there?";
+    let advice = "does --registry name HOST/PREFIX, and are user and token in --registry-credentials those \
+                  of an account that may push there?";
     match tokio::time::timeout(LIMIT, compose::look_at_registry(settings)).await {
         Ok(Ok(found)) => Finding::ok(WHAT, found),
         Ok(Err(error)) => Finding::failed(WHAT, in_words(&error), advice),

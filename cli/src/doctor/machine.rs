@@ -94,8 +94,8 @@ fn master_key(path: &Path) -> Finding {
         Err(error) => Finding::failed(
             WHAT,
             in_words(&error),
-            "every process needs the same file; make one once with `openssl rand -hex 32 > FILE` and chmod it \
-             to 0600",
+            "every process needs the same file; make one once with `openssl rand -hex 32 > FILE` and chmod \
+             it to 0600",
         ),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gateway::edge::Edge;
+use gateway::engine::Engine;
 use gateway::operations::{Probes, ReadModels, Scrape};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -37,17 +38,19 @@ impl Observer {
         (probes, metrics::scrape(self.figures, move || gateway::measure::show_edge(&edge)))
     }
 
-    /// Begins to look. Answers with what `/ready` and `/metrics` say; `edge` is the one of this process.
+    /// Begins to look at the engines and at what else the process stands on. Answers with what `/ready` and
+    /// `/metrics` say; `edge` is the one of this process.
     pub(super) fn start(
         self,
         parts: &mut Parts,
         engines: &Engines,
+        others: Vec<Engine>,
         edge: Option<Arc<Edge>>,
     ) -> (Probes, Scrape) {
         let read_models = engines
             .has_reads
             .then(|| ReadModels { reads: engines.reads.clone(), log: Arc::clone(&engines.log) });
-        let probes = Probes { engines: engines.probes(), read_models };
+        let probes = Probes { engines: engines.probes().into_iter().chain(others).collect(), read_models };
         let watch = Watch {
             figures: self.figures.clone(),
             probes: probes.clone(),

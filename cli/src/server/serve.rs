@@ -215,34 +215,42 @@ impl Process<'_> {
             apart.follow(parts, engines.heard(), installation.id).await.map_err(StartError::Read)?;
             edge::serve(parts, &edge, listeners)?;
         }
-        let (probes, metrics) = observer.start(parts, &engines, edge);
+        let works = [Role::Worker, Role::Gateway].into_iter().any(has);
+        let ports =
+            works.then(|| compose::ports(settings, self.home, &engines, installation.id)).transpose()?;
+        // A gateway takes uploads and hands them on; only a worker needs what runs.
+        let others = ports.as_ref().filter(|_| has(Role::Worker)).map(Ports::probes).unwrap_or_default();
+        let (probes, metrics) = observer.start(parts, &engines, others, edge);
         if let Some(listener) = starting.operations {
             api::serve(parts, operations_router(Arc::clone(&metrics), probes.clone()), listener);
         }
-        if has(Role::Worker) || has(Role::Gateway) {
-            let bus = compose::bus(&engines, settings, self.home).await?;
-            let ports = compose::ports(settings, self.home, &engines, installation.id)?;
-            if has(Role::Gateway) {
-                super::set_up(&bus, installation).await?;
-                self.give_out_token(&engines, &bus, installation).await?;
+        if ports.is_none() && starting.api.is_none() {
+            return Ok(engines);
+        }
+        let bus = compose::bus(&engines, settings, self.home).await?;
+        if has(Role::Gateway) {
+            super::set_up(&bus, installation).await?;
+            self.give_out_token(&engines, &bus, installation).await?;
+        }
+        if let Some(ports) = &ports {
+            for warning in ports.warnings().await {
+                tracing::warn!("{warning}");
             }
-            if has(Role::Worker) {
-                self.start_worker(parts, &engines, &ports, bus.clone());
-            }
-            if let Some(listener) = starting.api {
-                let app = App {
-                    bus,
-                    reads: engines.reads.clone(),
-                    watermark,
-                    logs: Arc::clone(&engines.logs),
-                    uploads: Arc::clone(&ports.uploads),
-                    probes,
-                    metrics,
-                    settings: Arc::new(super::api_settings(settings, settings.traffic.edge)),
-                    shutdown: parts.serve.token(),
-                };
-                api::start(parts, app, listener);
-            }
+            self.start_worker(parts, &engines, ports, bus.clone());
+        }
+        if let Some(listener) = starting.api {
+            let app = App {
+                bus,
+                reads: engines.reads.clone(),
+                watermark,
+                logs: Arc::clone(&engines.logs),
+                uploads: compose::uploads(&engines),
+                probes,
+                metrics,
+                settings: Arc::new(super::api_settings(settings, settings.traffic.edge)),
+                shutdown: parts.serve.token(),
+            };
+            api::start(parts, app, listener);
         }
         Ok(engines)
     }

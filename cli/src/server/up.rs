@@ -70,7 +70,8 @@ async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartE
     let context = ports.context(settings, bus.clone(), &engines, traffic);
     worker::start(&mut parts, &context, super::lanes(settings), Some(Lead::Alone(seen)));
     let observer = Observer { figures: figures.clone(), data: home.path().to_owned() };
-    let (probes, metrics) = observer.start(&mut parts, &engines, Some(Arc::clone(&edge)));
+    let others = ports.probes();
+    let (probes, metrics) = observer.start(&mut parts, &engines, others, Some(Arc::clone(&edge)));
     if let Some(listener) = operations {
         api::serve(&mut parts, operations::router(Arc::clone(&metrics), probes.clone()), listener);
     }
@@ -79,7 +80,7 @@ async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartE
         reads: engines.reads.clone(),
         watermark,
         logs: Arc::clone(&engines.logs),
-        uploads: Arc::clone(&ports.uploads),
+        uploads: compose::uploads(&engines),
         probes,
         metrics,
         settings: Arc::new(super::api_settings(settings, edge_address)),
@@ -88,6 +89,9 @@ async fn run(args: Up, ui: &Ui, figures: &PrometheusHandle) -> Result<(), StartE
     api::start(&mut parts, app, listener);
     edge::serve(&mut parts, &edge, edges)?;
 
+    for warning in ports.warnings().await {
+        tracing::warn!("{warning}");
+    }
     ready::up(ui, began, &home, &server, edge_address)?;
     let demonstrated = if args.demo {
         tokio::select! {

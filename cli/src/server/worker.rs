@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use workers::context::Context;
 use workers::reconciler::Reconciler;
+use workers::registry::collect;
 
 use super::parts::Parts;
 use super::routes::Seen;
@@ -19,8 +20,8 @@ use crate::compose::Engines;
 
 /// What leading workers lead.
 pub(super) const DUTY: &str = "worker";
-/// A leader that is silent for so long is followed by another.
-const TERM: Duration = Duration::from_secs(10);
+/// How often what was built is cleaned up.
+const CLEANED_UP_EVERY: Duration = Duration::from_hours(1);
 
 /// Where the leader begins.
 pub(super) enum Lead {
@@ -55,11 +56,26 @@ pub(super) fn start(parts: &mut Parts, context: &Context, lanes: Vec<Lane>, lead
 async fn duties(context: Context, seen: Seen, stop: CancellationToken) {
     let reconciler = Reconciler::new(context.clone(), seen.wanted, seen.position);
     let mut tasks = JoinSet::new();
-    tasks.spawn(workers::router::run(context, stop.clone()));
-    tasks.spawn(reconciler.run(stop));
+    tasks.spawn(workers::router::run(context.clone(), stop.clone()));
+    tasks.spawn(reconciler.run(stop.clone()));
+    tasks.spawn(clean_up(context, stop));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             error!(error = &error as &dyn std::error::Error, "a duty of the leading worker broke off");
+        }
+    }
+}
+
+/// Removes now and then what no release needs any more.
+async fn clean_up(context: Context, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLEANED_UP_EVERY) => {}
+        }
+        let kept = context.settings.releases_kept;
+        if let Err(error) = collect::collect(&context, kept).await {
+            warn!(error = &error as &dyn std::error::Error, "what was built is cleaned up later");
         }
     }
 }
@@ -69,7 +85,7 @@ async fn elected(context: Context, holder: String, engines: Engines, stop: Cance
     loop {
         let claimed = tokio::select! {
             () = stop.cancelled() => return,
-            claimed = leadership::claim(&engines.entries, DUTY, &holder, TERM) => claimed,
+            claimed = leadership::claim(&engines.entries, DUTY, &holder, context.settings.lease) => claimed,
         };
         let leadership = match claimed {
             Ok(leadership) => leadership,

@@ -32,7 +32,7 @@ class App(BaseHTTPRequestHandler):
         pass
 
 print("listening on", os.environ["PORT"], flush=True)
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
+ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), App).serve_forever()
 "#;
 
 /// An application in a directory of the test.

@@ -183,7 +183,8 @@ fn replicas_share_the_traffic() {
     platform.json(&["scale", "3", "-p", "shop", "-s", "web", "-y"]);
     let port = |_| {
         let (_, environment) = platform.get("/environment");
-        environment.lines().find_map(|line| line.strip_prefix("PORT=").map(str::to_owned)).unwrap()
+        let tells = |line: &&str| line.starts_with("PORT=") || line.starts_with("HOSTNAME=");
+        environment.lines().filter(tells).collect::<String>()
     };
     let ports: std::collections::HashSet<String> = (0..20).map(port).collect();
     assert_eq!(ports.len(), 3);

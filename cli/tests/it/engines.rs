@@ -1,45 +1,11 @@
 //! The platform on servers instead of files: its log on NATS, its read models on `PostgreSQL`.
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::application::Application;
 use crate::nats::Nats;
 use crate::platform::{End, Platform, eventually};
-
-/// A schema of a test's own; removed when it is dropped.
-struct Schema {
-    server: String,
-    name: String,
-}
-
-impl Schema {
-    fn create() -> Self {
-        let server = std::env::var("SWITCHBACK_TEST_POSTGRES")
-            .expect("SWITCHBACK_TEST_POSTGRES is not set: `cargo xtask test` starts the server and sets it");
-        let schema = Self { server, name: format!("test_{}", uuid::Uuid::now_v7().simple()) };
-        schema.run(format!("CREATE SCHEMA {}", schema.name));
-        schema
-    }
-
-    fn url(&self) -> String {
-        format!("{}?options[search_path]={}", self.server, self.name)
-    }
-
-    fn run(&self, statement: String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut connection = PgConnection::connect(&self.server).await.unwrap();
-            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-        });
-    }
-}
-
-impl Drop for Schema {
-    fn drop(&mut self) {
-        self.run(format!("DROP SCHEMA {} CASCADE", self.name));
-    }
-}
+use crate::schema::Schema;
 
 fn platform_on(nats: &Nats, schema: &Schema) -> Platform {
     let settings = nats.settings();
@@ -50,7 +16,7 @@ fn platform_on(nats: &Nats, schema: &Schema) -> Platform {
 }
 
 fn kinds(platform: &Platform) -> Value {
-    let (_, body) = crate::platform::get_api(platform, "/ready");
+    let (_, body) = crate::stage::get_api(platform, "/ready");
     let ready: Value = serde_json::from_str(&body).unwrap();
     ["log", "queue", "read"].into_iter().map(|name| ready["engines"][name]["kind"].clone()).collect()
 }

@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use crate::application::Application;
 use crate::platform::{Platform, eventually, text};
-
-/// The program and its supervisor.
-const PROCESSES_OF_AN_INSTANCE: usize = 2;
+use crate::stage::PROCESSES_OF_AN_INSTANCE;
 
 /// A service that runs, and a way to break it.
 fn running() -> (Platform, Application) {
@@ -54,7 +52,7 @@ fn a_process_that_listens_elsewhere_is_told_where() {
         "app.py",
         &format!(
             "from http.server import *\n\
-         HTTPServer(('127.0.0.1', {port}), BaseHTTPRequestHandler).serve_forever()\n"
+         HTTPServer(('0.0.0.0', {port}), BaseHTTPRequestHandler).serve_forever()\n"
         ),
     );
     application.write("switchback.toml", "[run]\nhealth = { timeout = \"1s\" }\n");
@@ -72,7 +70,7 @@ fn a_release_that_is_not_healthy_is_not_given_traffic() {
             "import os\nfrom http.server import *\n",
             "class Sick(BaseHTTPRequestHandler):\n",
             "    def do_GET(self):\n        self.send_error(500)\n",
-            "HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Sick).serve_forever()\n"
+            "HTTPServer(('0.0.0.0', int(os.environ['PORT'])), Sick).serve_forever()\n"
         ),
     );
     application.write("switchback.toml", "[run]\nhealth = { path = \"/healthz\", timeout = \"1s\" }\n");
@@ -160,7 +158,7 @@ fn cancel_ends_a_running_build_at_once_with_everything_it_started() {
         platform.json(&["deployments", "-p", "shop", "-s", "web"])[0]["status"] == "CANCELLED"
     });
     assert!(began.elapsed().as_secs() < 20, "at once, not at its limit");
-    assert!(!platform.data().join("builds").join(id).exists(), "its files are gone");
+    assert!(!platform.builds().join(id).exists(), "its files are gone");
     assert!(platform.run(&["cancel", id]).status.success(), "cancelling it again changes nothing");
 }
 

@@ -19,6 +19,8 @@ mod nats;
 mod packaging;
 mod platform;
 mod rollback;
+mod schema;
 mod secrets;
+mod stage;
 mod start;
 mod traces;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::application::Application;
-use crate::platform::{End, Platform, eventually, get_api};
+use crate::platform::{End, Platform, eventually};
+use crate::stage::get_api;
 
 /// What `/metrics` shows: each series with its value.
 fn series(platform: &Platform) -> BTreeMap<String, f64> {

@@ -1,15 +1,16 @@
 //! A platform for one test, and the command line against it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::stage::{Server, Stage};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_switchback");
@@ -19,16 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A platform that runs.
 pub(crate) struct Platform {
     directory: TempDir,
-    server: Option<Server>,
+    pub(crate) server: Option<Server>,
+    /// What the server is, and what it stands on.
+    pub(crate) stage: Stage,
     settings: Vec<String>,
-    environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
-struct Server {
-    process: Child,
-    api: String,
-    edge: SocketAddr,
-}
+/// What no test takes over from whoever runs it.
+pub(crate) const CLEARED: [&str; 5] =
+    ["SWITCHBACK_URL", "SWITCHBACK_TOKEN", "SWITCHBACK_PROJECT", "SWITCHBACK_CRASH", "SWITCHBACK_CONFIG"];
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Platform {
         let mut platform = Self {
             directory: tempfile::Builder::new().prefix("sb-it-").tempdir().unwrap(),
             server: None,
+            stage: Stage::new(),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             environment: environment
                 .iter()
@@ -67,38 +69,23 @@ impl Platform {
 
     /// Starts it again; whether it came up (it may have been told to die before).
     pub(crate) fn try_start(&mut self) -> bool {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("server.log")).unwrap();
-        let mut command = Command::new(BINARY);
-        command.arg("up").arg("--json").arg("--data").arg(self.data()).args(["--listen", "127.0.0.1:0"]);
-        command.args(["--edge", "127.0.0.1:0"]).args(&self.settings);
-        self.set_environment(&mut command);
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
-            process.wait().unwrap();
-            return false;
-        };
-        let api = ready["api"].as_str().unwrap().to_owned();
-        let edge = ready["edge"].as_str().unwrap().parse().unwrap();
-        self.server = Some(Server { process, api, edge });
-        true
+        let environment = self.server_environment();
+        self.server = self.stage.start(self.directory.path(), &self.settings, &environment);
+        self.server.is_some()
+    }
+
+    fn server_environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.environment.clone();
+        environment.insert("XDG_CONFIG_HOME".into(), self.path("config").display().to_string());
+        environment.insert("HOME".into(), self.path("home").display().to_string());
+        environment
     }
 
     fn set_environment(&self, command: &mut Command) {
-        command.env("XDG_CONFIG_HOME", self.path("config")).env("HOME", self.path("home"));
-        for name in ["SWITCHBACK_URL", "SWITCHBACK_TOKEN", "SWITCHBACK_PROJECT", "SWITCHBACK_CRASH"] {
+        for name in CLEARED {
             command.env_remove(name);
         }
-        command.envs(&self.environment);
-    }
-
-    /// Sets a variable of the environment for the next start.
-    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) {
-        match value {
-            Some(value) => self.environment.insert(name.to_owned(), value.to_owned()),
-            None => self.environment.remove(name),
-        };
+        command.envs(self.server_environment()).envs(self.stage.client_environment(self.directory.path()));
     }
 
     /// A path in the test's directory.
@@ -106,17 +93,12 @@ impl Platform {
         self.directory.path().join(name)
     }
 
-    /// The data directory.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.path("data")
-    }
-
     /// What the server said.
     pub(crate) fn server_log(&self) -> String {
-        fs::read_to_string(self.path("server.log")).unwrap_or_default()
+        self.stage.said(self.directory.path())
     }
 
-    fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("the platform runs")
     }
 
@@ -128,11 +110,6 @@ impl Platform {
     /// Where the edge is.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.server().edge
-    }
-
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.server().process.id()
     }
 
     /// Runs the command line, in a directory.
@@ -185,36 +162,14 @@ impl Platform {
 
     /// Ends the process.
     pub(crate) fn end(&mut self, how: End) {
-        let Some(mut server) = self.server.take() else { return };
-        let pid = rustix::process::Pid::from_child(&server.process);
-        let signal = match how {
-            End::Interrupt => rustix::process::Signal::INT,
-            End::Kill => rustix::process::Signal::KILL,
-        };
-        let _ = rustix::process::kill_process(pid, signal);
-        server.process.wait().unwrap();
-    }
-
-    /// Waits until the process has ended by itself.
-    pub(crate) fn wait_for_end(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
-        eventually("the platform ends", || server.process.try_wait().unwrap().is_some());
-    }
-
-    /// The processes of this installation, by their mark: `instance/…`, `build/…`.
-    pub(crate) fn processes(&self) -> Vec<String> {
-        let Ok(text) = fs::read_to_string(self.data().join("installation.json")) else { return vec![] };
-        let id = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
-        let mut found = vec![];
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-            let mark = format!("SWITCHBACK_PROCESS={id}/");
-            let variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-            let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let name = String::from_utf8_lossy(&cmdline).replace('\0', " ");
-            found.extend(variables.filter_map(|v| Some(format!("{} {name}", v.strip_prefix(&mark)?))));
+        if let Some(server) = self.server.take() {
+            self.stage.end(server, how);
         }
-        found
+    }
+
+    /// What runs of this installation's applications and builds, by names.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        self.stage.processes(self.directory.path())
     }
 }
 
@@ -224,7 +179,7 @@ impl Drop for Platform {
             eprintln!("the server said:\n{}", self.server_log());
         }
         self.end(End::Interrupt);
-        let left = self.processes();
+        let left = self.stage.left(self.directory.path());
         if !std::thread::panicking() {
             assert!(left.is_empty(), "processes are left: {left:?}");
         }
@@ -242,12 +197,6 @@ pub(crate) fn get(address: SocketAddr, hostname: &str, path: &str) -> (u16, Stri
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
-}
-
-/// Asks the API for what needs no token.
-pub(crate) fn get_api(platform: &Platform, path: &str) -> (u16, String) {
-    let address = platform.api().strip_prefix("http://").unwrap();
-    get(address.parse().unwrap(), address, path)
 }
 
 /// Both outputs of a command.

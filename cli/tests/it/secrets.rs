@@ -55,7 +55,7 @@ fn a_value_is_in_no_file_no_log_no_answer_and_no_process_list() {
         assert!(!String::from_utf8_lossy(&cmdline).contains(CANARY), "{:?}", entry.path());
     }
     let mut found = vec![];
-    holding(&platform.data(), &mut found);
+    platform.directories().iter().for_each(|kept| holding(kept, &mut found));
     assert!(found.is_empty(), "{found:?}");
     assert!(!platform.server_log().contains(CANARY), "the server's own log");
 }

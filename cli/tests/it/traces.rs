@@ -111,7 +111,7 @@ fn a_collector_that_takes_everything_and_answers_nothing_slows_nothing() {
     platform.deploy(&application.path);
     assert_eq!(platform.get("/").0, 200);
     eventually("what was not sent is counted", || {
-        let (_, text) = crate::platform::get_api(&platform, "/metrics");
+        let (_, text) = crate::stage::get_api(&platform, "/metrics");
         let failed = text
             .lines()
             .find_map(|line| line.strip_prefix(r#"switchback_trace_spans_total{outcome="failed"} "#));

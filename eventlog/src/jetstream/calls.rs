@@ -4,7 +4,7 @@
 //! Nothing of it is stored.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subject, Subscriber};
@@ -22,10 +22,15 @@ use crate::error::{BoxError, StoreError};
 use crate::jetstream::connection::Connection;
 use crate::jetstream::{ConnectError, Settings};
 
+/// For so long nobody new is expected.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+
 /// Calls by core NATS. Clones are the same.
 #[derive(Clone)]
 pub struct NatsCalls {
     connection: Connection,
+    /// Who answered the last roll call of a kind, and when that was.
+    known: Arc<Mutex<HashMap<String, (HashSet<Uuid>, Instant)>>>,
 }
 
 /// What is asked.
@@ -62,7 +67,7 @@ impl NatsCalls {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        Ok(Self { connection: Connection::open(settings).await? })
+        Ok(Self { connection: Connection::open(settings).await?, known: Arc::default() })
     }
 
     fn subject(&self, kind: &str) -> Result<String, BoxError> {
@@ -138,11 +143,13 @@ impl Heard {
     }
 }
 
-/// Hears what is said until the roll call is over and all have answered. A call that nobody serves ends at
-/// once.
-async fn hear(inbox: &mut Subscriber, heard: &mut Heard) {
+/// Hears what is said until the roll call is over and all have answered. The rest of the roll call is not
+/// waited for when all have answered that answered one a moment ago. A call that nobody serves ends at once.
+async fn hear(inbox: &mut Subscriber, known: &HashSet<Uuid>, heard: &mut Heard) {
     let roll_call = Instant::now() + ROLL_CALL;
-    while Instant::now() < roll_call || !heard.is_complete() {
+    let all_known =
+        |heard: &Heard| !known.is_empty() && known.iter().all(|id| heard.answers.contains_key(id));
+    while !heard.is_complete() || (Instant::now() < roll_call && !all_known(heard)) {
         let until = if heard.is_complete() { roll_call } else { Instant::now() + ROLL_CALL };
         let Ok(said) = tokio::time::timeout_at(until, inbox.next()).await else { continue };
         let Some(message) = said.filter(|message| message.status.is_none()) else { return };
@@ -176,6 +183,18 @@ impl Calls for NatsCalls {
 }
 
 impl NatsCalls {
+    /// Who answered a roll call that is not long ago.
+    fn known(&self, subject: &str) -> HashSet<Uuid> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = known.get(subject).filter(|(_, at)| at.elapsed() < KNOWN_FOR);
+        recent.map(|(ids, _)| ids.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, subject: &str, present: &HashSet<Uuid>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(subject.to_owned(), (present.clone(), Instant::now()));
+    }
+
     async fn ask_once(&self, subject: &str, request: &Value, over: Instant) -> Result<Answers, BoxError> {
         let client = &self.connection.client;
         let left = over.saturating_duration_since(Instant::now());
@@ -184,9 +203,10 @@ impl NatsCalls {
         let inbox = Subject::from(client.new_inbox());
         let mut said = client.subscribe(inbox.clone()).await?;
         client.publish_with_reply(subject.to_owned(), inbox, call.into()).await?;
-        let mut heard = Heard::default();
+        let (mut heard, known) = (Heard::default(), self.known(subject));
         // Whether all were heard or the time is over: what counts is who was.
-        let _ = tokio::time::timeout_at(over, hear(&mut said, &mut heard)).await;
+        let _ = tokio::time::timeout_at(over, hear(&mut said, &known, &mut heard)).await;
+        self.remember(subject, &heard.present);
         let mut answers: Vec<Answer> = heard.answers.into_values().collect();
         answers.sort_by(|a, b| a.from.cmp(&b.from));
         Ok(Answers { present: heard.present.len(), answers })

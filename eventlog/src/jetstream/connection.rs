@@ -8,7 +8,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::commit::MAX_COMMIT_BYTES;
 use crate::error::BoxError;
@@ -221,12 +221,11 @@ fn note(event: &Event, count: &watch::Sender<u64>) {
             info!("connected to NATS");
         }
         Event::Disconnected => warn!("the connection to NATS is lost; it is made again"),
-        Event::SlowConsumer(_)
-        | Event::ServerError(_)
-        | Event::ClientError(_)
-        | Event::LameDuckMode
-        | Event::Draining
-        | Event::Closed => warn!("NATS: {event}"),
+        // By us.
+        Event::Draining | Event::Closed => debug!("NATS: {event}"),
+        Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) | Event::LameDuckMode => {
+            warn!("NATS: {event}");
+        }
     }
 }
 

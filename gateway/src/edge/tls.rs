@@ -1,9 +1,10 @@
 //! TLS for the edge: certificates in a directory, chosen by the name the client asks for.
 //!
 //! `NAME.crt` (or `.pem`: the chain, the server's own certificate first) and `NAME.key` are a pair. A
-//! certificate serves the names in it, `*.example.com` among them; the pair `default` also serves whoever asks
-//! for no name or one that nothing covers. The directory is looked at every few seconds: new connections get
-//! what is there then, those that are open stay. A pair that is broken while it is replaced changes nothing.
+//! certificate serves the names in it, `*.example.com` among them; the pair `default` also serves whoever
+//! asks for no name or one that nothing covers. The directory is looked at every few seconds: new connections
+//! get what is there then, those that are open stay. A pair that is broken while it is replaced changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -44,7 +45,10 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A certificate without its key, or the other way round.
-    #[error("{} is missing: a certificate NAME.crt (or NAME.pem) stands beside its key NAME.key", path.display())]
+    #[error(
+        "{} is missing: a certificate NAME.crt (or NAME.pem) stands beside its key NAME.key",
+        path.display()
+    )]
     Half {
         /// What is missing.
         path: PathBuf,

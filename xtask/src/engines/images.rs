@@ -1,4 +1,5 @@
-//! Images to build on, which no registry has to be asked for: BusyBox for most tests, Debian for builds.
+//! Images to build on, which no registry has to be asked for: BusyBox for most tests, Debian with Python for
+//! builds.
 //!
 //! Made once, from Debian's packages, and kept as archives in the user's cache: safe to delete.
 
@@ -12,7 +13,7 @@ use crate::failure::{Doing, Failure};
 use crate::{program, workspace};
 
 /// Raise it when what is in the images changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What this machine trusts; some networks have a proxy with an authority of its own.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const USERS: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
@@ -85,7 +86,9 @@ fn busybox(root: &Path) -> Result<(), Failure> {
 /// Debian with what every Debian has, about 200 MB.
 fn debian(root: &Path) -> Result<(), Failure> {
     let mut debootstrap = Command::new("/usr/sbin/debootstrap");
-    program::output(debootstrap.args(["--variant=minbase", "bookworm"]).arg(root))?;
+    program::output(
+        debootstrap.args(["--variant=minbase", "--include=python3-minimal,python3", "bookworm"]).arg(root),
+    )?;
     let downloaded = root.join("var/cache/apt/archives");
     for package in fs::read_dir(&downloaded).into_iter().flatten().flatten() {
         if package.path().extension().is_some_and(|extension| extension == "deb") {

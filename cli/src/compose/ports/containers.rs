@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::secret::Secret;
+use futures::FutureExt;
+use gateway::engine::{Engine as Asked, Probe};
 use url::Url;
-use workers::builder::docker::{BaseImages, DockerBuilder, Engine, Settings as BuilderSettings};
+use workers::builder::docker::{BaseImages, BuildLimits, DockerBuilder, Engine, Settings as BuilderSettings};
 use workers::registry::SharedRegistry;
 use workers::registry::engine::EngineRegistry;
 use workers::registry::oci::{Credentials, OciRegistry, RegistryAddress};
@@ -16,6 +19,8 @@ use workers::runtime::docker::{DockerRuntime, Login, Settings as RuntimeSettings
 use super::{ComposeError, Materials, Works, port, unknown};
 use crate::args::Settings as Chosen;
 
+/// How long the engine has to say what it is.
+const WARNINGS_LIMIT: Duration = Duration::from_secs(10);
 /// Where the engine is asked unless an address says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
 /// Variables of the platform that builds get as well: a proxy is the only way out of some networks.
@@ -60,9 +65,35 @@ pub(super) fn works(materials: &Materials<'_>, url: &Url) -> Result<Works, Compo
     Ok(Works {
         builder: Arc::new(DockerBuilder::new(building)),
         registry,
-        runtime: Arc::new(runtime),
+        runtime: Arc::new(runtime.clone()),
         processes: None,
+        containers: Some(runtime),
     })
+}
+
+/// What an operator should know of the engine.
+pub(super) async fn warnings(runtime: &DockerRuntime) -> Vec<String> {
+    let mut warnings = match tokio::time::timeout(WARNINGS_LIMIT, runtime.warnings()).await {
+        Ok(Ok(warnings)) => warnings,
+        Ok(Err(error)) => vec![error.to_string()],
+        Err(_) => vec!["the Docker Engine does not answer; builds and instances wait for it".into()],
+    };
+    if !BuildLimits::can_be_set() {
+        let root = "builds have no limit of memory, processors and processes: that takes root on the \
+                    engine's machine";
+        warnings.push(root.into());
+    }
+    warnings
+}
+
+/// Whether the engine answers.
+pub(super) fn probe(runtime: &DockerRuntime) -> Asked {
+    let runtime = runtime.clone();
+    let probe: Probe = Arc::new(move || {
+        let runtime = runtime.clone();
+        async move { runtime.warnings().await.map(|_| ()).map_err(|error| error.to_string()) }.boxed()
+    });
+    Asked { name: "runtime", kind: "docker", probe }
 }
 
 fn engine(url: &Url) -> Result<Engine, ComposeError> {

@@ -34,5 +34,6 @@ pub(super) fn works(materials: Materials<'_>) -> Result<Works, ComposeError> {
         registry: Arc::new(LocalRegistry::new(data, ARTIFACT_MAX)),
         runtime: Arc::new(runtime.clone()),
         processes: Some(runtime),
+        containers: None,
     })
 }
