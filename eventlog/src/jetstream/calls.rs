@@ -30,8 +30,11 @@ const KNOWN_FOR: Duration = Duration::from_secs(30);
 pub struct NatsCalls {
     connection: Connection,
     /// Who answered the last roll call of a kind, and when that was.
-    known: Arc<Mutex<HashMap<String, (HashSet<Uuid>, Instant)>>>,
+    known: Arc<Mutex<HashMap<String, RollCall>>>,
 }
+
+/// Who answered, and when.
+type RollCall = (HashSet<Uuid>, Instant);
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
