@@ -14,6 +14,8 @@ use eventlog::installation::{self, Installation};
 use projections::store::QueryError;
 use url::Url;
 
+#[cfg(feature = "kurrentdb")]
+pub(crate) use self::engines::is_kurrentdb;
 pub(crate) use self::engines::{Engines, Heard, engines, hear, look_at_log, read_models};
 pub(crate) use self::ports::{Ports, is_docker, look_at_engine, look_at_registry, ports, uploads};
 pub(crate) use self::traffic::{EdgeTraffic, RemoteTraffic, answer as answer_workers};

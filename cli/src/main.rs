@@ -40,6 +40,16 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return ui::grammar(&error),
     };
+    #[cfg(feature = "kurrentdb")]
+    if let Command::Up(up) = &command
+        && up.settings.log.log.iter().any(compose::is_kurrentdb)
+    {
+        // Its client has to choose before anybody else does.
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(eventlog::kurrentdb::prepare()),
+            Err(error) => return no_runtime(&error),
+        };
+    }
     // The first to choose counts; there is no other.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {

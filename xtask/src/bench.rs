@@ -20,7 +20,7 @@ const DOCUMENT: &str = "docs/benchmarks.md";
 const BEGIN: &str = "<!-- bench: begin -->";
 const END: &str = "<!-- bench: end -->";
 const MARK: &str = "FIGURE ";
-const PARTS: [&str; 6] = ["logs", "commands", "rebuild", "sagas", "edge", "deployments"];
+const PARTS: [&str; 7] = ["logs", "commands", "rebuild", "sagas", "edge", "deployments", "containers"];
 
 /// What is measured with.
 struct Bench {
@@ -91,6 +91,7 @@ impl Bench {
             }
             "rebuild" => add("rebuild_bench", &[], &[]),
             "sagas" => add("sagas_bench", &[&dir], &[]),
+            "containers" => add("platform_bench", &[&platform, "containers", &dir], &[]),
             "deployments" => add("platform_bench", &[&platform, "deployments", &dir], &[]),
             _ => return edge::measure(&self.example("edge"), &self.directory),
         }

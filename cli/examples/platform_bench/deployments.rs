@@ -103,21 +103,21 @@ pub(crate) async fn measure(binary: &Path, dir: &Path) -> Result<(), BoxError> {
     start_with_history(binary, place.path()).await
 }
 
-fn megabytes(bytes: u64) -> f64 {
+pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-fn tell(what: &str, unit: &str, ours: f64, at_most: Option<f64>) -> Result<(), BoxError> {
+pub(crate) fn tell(what: &str, unit: &str, ours: f64, at_most: Option<f64>) -> Result<(), BoxError> {
     let goal = at_most.map(|most| json!({ "at_most": most }));
     say(&format!("FIGURE {}", json!({ "what": what, "unit": unit, "ours": ours, "goal": goal })))
 }
 
-fn median(mut seconds: Vec<f64>) -> f64 {
+pub(crate) fn median(mut seconds: Vec<f64>) -> f64 {
     seconds.sort_by(f64::total_cmp);
     seconds[seconds.len() / 2]
 }
 
-fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<(), BoxError> {
+pub(crate) fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<(), BoxError> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null");
     let status = command.stdout(Stdio::null()).status()?;
@@ -131,14 +131,14 @@ fn write_revision(application: &Application, repository: &Path, text: &str) -> R
     commit(repository, text)
 }
 
-fn commit(repository: &Path, subject: &str) -> Result<(), BoxError> {
+pub(crate) fn commit(repository: &Path, subject: &str) -> Result<(), BoxError> {
     run(repository, "git", &["add", "--all"])?;
     let identity =
         ["-c", "user.name=Bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false"];
     run(repository, "git", &[&identity[..], &["commit", "--quiet", "-m", subject]].concat())
 }
 
-fn until_it_says(address: SocketAddr, hostname: &str, text: &str) -> Result<(), BoxError> {
+pub(crate) fn until_it_says(address: SocketAddr, hostname: &str, text: &str) -> Result<(), BoxError> {
     let deadline = Instant::now() + PATIENCE;
     while !page(address, hostname).is_some_and(|(status, body)| status == 200 && body == text) {
         if Instant::now() > deadline {
@@ -188,7 +188,12 @@ fn compare_deployments(server: &Server, place: &Path, application: &Application)
 }
 
 /// Runs the command line and looks at the page meanwhile; the seconds until it says what it should.
-fn deploy(server: &Server, arguments: &[&str], hostname: &str, text: &str) -> Result<f64, BoxError> {
+pub(crate) fn deploy(
+    server: &Server,
+    arguments: &[&str],
+    hostname: &str,
+    text: &str,
+) -> Result<f64, BoxError> {
     let began = Instant::now();
     let mut command = server.command(arguments).stdout(Stdio::null()).spawn()?;
     until_it_says(server.edge, hostname, text)?;

@@ -4,10 +4,12 @@
 //!     platform_bench BINARY commands sqlite DIRECTORY
 //!     platform_bench BINARY commands jetstream DIRECTORY NAME URL MONITOR
 //!     platform_bench BINARY deployments DIRECTORY
+//!     platform_bench BINARY containers DIRECTORY
 //!
 //! BINARY is a release build of `switchback`; DIRECTORY is on the disk that is to be measured.
 
 mod commands;
+mod containers;
 mod deployments;
 #[path = "../../../eventlog/examples/append_bench/measure.rs"]
 mod measure;
@@ -33,6 +35,7 @@ async fn main() -> Result<(), BoxError> {
             measure_commands(binary, Path::new(dir), &engine).await
         }
         ["deployments", dir] => deployments::measure(binary, Path::new(dir)).await,
+        ["containers", dir] => containers::measure(binary, Path::new(dir)),
         _ => Err("what is to be measured: commands or deployments".into()),
     }
 }

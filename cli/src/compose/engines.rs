@@ -61,6 +61,7 @@ pub(crate) async fn engines(settings: &Settings, home: &Home) -> Result<Engines,
     match urls.iter().find(|url| !matches!(url.scheme(), "nats" | "tls")) {
         None if urls.is_empty() => embedded(settings, home).await,
         None => on_nats(settings, urls, home).await,
+        Some(url) if is_kurrentdb(url) => on_kurrentdb(settings, urls, home).await,
         Some(url) => Err(ComposeError::Unknown {
             flag: "--log",
             url: shown(url),
@@ -85,6 +86,36 @@ async fn embedded(settings: &Settings, home: &Home) -> Result<Engines, ComposeEr
         has_reads: true,
         log_kind: "sqlite",
     })
+}
+
+/// Whether an address is that of `KurrentDB`.
+pub(crate) fn is_kurrentdb(url: &Url) -> bool {
+    matches!(
+        url.scheme(),
+        "esdb" | "esdb+discover" | "kurrentdb" | "kurrentdb+discover" | "kdb" | "kdb+discover"
+    )
+}
+
+/// The log on `KurrentDB`; the queue and all else stay in the data directory, so that one process has them.
+#[cfg(feature = "kurrentdb")]
+async fn on_kurrentdb(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {
+    use eventlog::kurrentdb::{self, KurrentLog};
+
+    let text = urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",");
+    let log = KurrentLog::connect(&kurrentdb::Settings::new(&text)).await.map_err(|source| {
+        let url = urls.iter().map(shown).collect::<Vec<_>>().join(",");
+        ComposeError::Server { flag: "--log", url, source: source.into() }
+    })?;
+    let embedded = embedded(settings, home).await?;
+    Ok(Engines { log: measured(Arc::new(log)), log_kind: "kurrentdb", ..embedded })
+}
+
+#[cfg(not(feature = "kurrentdb"))]
+#[expect(clippy::unused_async, reason = "as the one that can")]
+async fn on_kurrentdb(_settings: &Settings, urls: &[Url], _home: &Home) -> Result<Engines, ComposeError> {
+    let url = urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let known = "this program was built without KurrentDB; build it with `--features kurrentdb`";
+    Err(ComposeError::Unknown { flag: "--log", url, known })
 }
 
 async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {

@@ -88,6 +88,11 @@ fn check(roles: &BTreeSet<Role>, settings: &Settings) -> Result<(), StartError> 
              process is `switchback up`",
         );
     }
+    if let Some(url) = settings.log.log.iter().find(|url| !matches!(url.scheme(), "nats" | "tls")) {
+        let said =
+            "--log of processes that share it is that of a NATS server, as in nats://host:4222, and not";
+        return Err(StartError::Missing(format!("{said} {}", compose::shown(url))));
+    }
     let reads = [Role::Gateway, Role::Projector, Role::Worker].iter().any(|role| roles.contains(role));
     if reads && settings.read.read.is_none() {
         return missing(
@@ -215,11 +220,11 @@ impl Process<'_> {
             apart.follow(parts, engines.heard(), installation.id).await.map_err(StartError::Read)?;
             edge::serve(parts, &edge, listeners)?;
         }
-        let works = [Role::Worker, Role::Gateway].into_iter().any(has);
-        let ports =
-            works.then(|| compose::ports(settings, self.home, &engines, installation.id)).transpose()?;
-        // A gateway takes uploads and hands them on; only a worker needs what runs.
-        let others = ports.as_ref().filter(|_| has(Role::Worker)).map(Ports::probes).unwrap_or_default();
+        // Only a worker comes near to what runs.
+        let ports = has(Role::Worker)
+            .then(|| compose::ports(settings, self.home, &engines, installation.id))
+            .transpose()?;
+        let others = ports.as_ref().map(Ports::probes).unwrap_or_default();
         let (probes, metrics) = observer.start(parts, &engines, others, edge);
         if let Some(listener) = starting.operations {
             api::serve(parts, operations_router(Arc::clone(&metrics), probes.clone()), listener);

@@ -44,6 +44,23 @@ fn the_edge_serves_while_everything_else_is_down_and_after_a_restart_too() {
 }
 
 #[test]
+fn only_a_worker_comes_near_the_engine() {
+    let mut platform = Platform::start();
+    let engines = |address: &str| {
+        let (_, ready) = get(address.parse().unwrap(), address, "/ready");
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        ready["engines"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    for (role, stands_on) in
+        [("gateway", &["log", "queue", "read"][..]), ("worker", &["log", "queue", "read", "runtime"])]
+    {
+        platform.end_role(role, End::Interrupt);
+        let ready = platform.start_role(role, role, &[]);
+        assert_eq!(engines(ready["operations"].as_str().unwrap()), stands_on, "{role}");
+    }
+}
+
+#[test]
 fn a_worker_that_is_killed_in_a_deployment_is_followed_by_another_and_it_is_deployed_once() {
     let (mut platform, application) = running();
     platform.start_role("worker", "second", &[]);

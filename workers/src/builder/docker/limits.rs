@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// Where control groups are.
 const ROOT: &str = "/sys/fs/cgroup";
-/// Where BuildKit's are, below a controller of the first version or the root of the second.
-const PLACES: [&str; 4] =
-    ["docker/buildkit", "buildkit", "system.slice/buildkit", "system.slice/docker/buildkit"];
+/// BuildKit's are in a group of this name, below a controller of the first version or the root of the second:
+/// there, in `docker`, or in whatever the engine was told to put its groups into (`--cgroup-parent`).
+const GROUP: &str = "buildkit";
 /// How often new ones are looked for. What a program does before it is found is bounded by this.
 const PERIOD: Duration = Duration::from_millis(10);
 /// How much of a hosts file is read.
@@ -88,20 +88,38 @@ impl Keeper {
 fn look(limits: &BuildLimits, host: &str, done: &mut HashSet<PathBuf>) {
     let unified = Path::new(ROOT).join("cgroup.controllers").exists();
     let top = if unified { PathBuf::from(ROOT) } else { Path::new(ROOT).join("pids") };
-    for place in PLACES {
-        let Ok(groups) = fs::read_dir(top.join(place)) else { continue };
+    for place in places(&top) {
+        let Ok(groups) = fs::read_dir(top.join(&place)) else { continue };
         for group in groups.filter_map(Result::ok) {
             let path = group.path();
             if done.contains(&path) || !path.is_dir() || !is_of(&path, host) {
                 continue;
             }
-            let relative = Path::new(place).join(group.file_name());
+            let relative = place.join(group.file_name());
             // One that could not be set, as when more is used already, is tried again.
             if set(limits, &relative, unified).is_ok() {
                 done.insert(path);
             }
         }
     }
+}
+
+/// Where BuildKit's groups may be: at the top, and in a group or a slice of it.
+fn places(top: &Path) -> Vec<PathBuf> {
+    let below = |path: &Path| {
+        let groups = fs::read_dir(top.join(path)).into_iter().flatten().filter_map(Result::ok);
+        let groups = groups.filter(|group| group.file_type().is_ok_and(|kind| kind.is_dir()));
+        groups.map(|group| path.join(group.file_name())).collect::<Vec<_>>()
+    };
+    let mut parents = vec![PathBuf::new()];
+    for parent in below(Path::new("")) {
+        if parent.extension().is_some_and(|ending| ending == "slice") {
+            parents.extend(below(&parent));
+        }
+        parents.push(parent);
+    }
+    let groups = parents.into_iter().map(|parent| parent.join(GROUP));
+    groups.filter(|group| top.join(group).is_dir()).collect()
 }
 
 /// Whether a process of the group has the name in its hosts file.
