@@ -118,31 +118,26 @@ impl Apart {
     ) -> Result<(), ReadError> {
         self.follower.belongs_to(installation);
         self.follower.catch_up(&heard.log).await?;
-        self.go_on(parts, heard);
+        parts.follow.spawn(|stop| self.keep_up(heard, stop));
         Ok(())
     }
 
-    fn go_on(self, parts: &mut Parts, heard: Heard) {
-        let traffic = Arc::new(EdgeTraffic::new(self.edge, self.current));
-        let (follower, name) = (self.follower, self.name);
-        parts.follow.spawn(|stop| follower.run(stop, heard.log));
-        parts.follow.spawn(|stop| compose::answer_workers(heard.calls, name, traffic, stop));
-    }
-
     /// Follows the log as soon as it can be reached.
-    pub(super) fn follow_later(self, parts: &mut Parts, settings: &Settings) {
+    pub(super) fn follow_later(mut self, parts: &mut Parts, settings: &Settings) {
         let settings = settings.clone();
-        parts.follow.spawn(|stop| self.wait_and_follow(settings, stop));
+        parts.follow.spawn(|stop| async move {
+            let (heard, installation) = tokio::select! {
+                reached = reached(&settings) => reached,
+                () = stop.cancelled() => return,
+            };
+            info!("the event log can be reached: routes are kept up to date");
+            self.follower.belongs_to(installation);
+            self.keep_up(heard, stop).await;
+        });
     }
 
-    async fn wait_and_follow(mut self, settings: Settings, stop: CancellationToken) {
-        let heard = tokio::select! {
-            heard = reached(&settings) => heard,
-            () = stop.cancelled() => return,
-        };
-        let (heard, installation) = heard;
-        self.follower.belongs_to(installation);
-        info!("the event log can be reached: routes are kept up to date");
+    /// Follows the log, and answers workers that ask whether traffic has arrived or drained.
+    async fn keep_up(self, heard: Heard, stop: CancellationToken) {
         let traffic = Arc::new(EdgeTraffic::new(self.edge, self.current));
         let answering = compose::answer_workers(heard.calls, self.name, traffic, stop.clone());
         tokio::join!(self.follower.run(stop, heard.log), answering);

@@ -9,6 +9,7 @@ mod collector;
 mod configuration;
 mod crash;
 mod deploy;
+mod doctor;
 mod engines;
 mod failing;
 mod history;
