@@ -5,6 +5,7 @@
 
 mod application;
 mod bad_input;
+mod clock;
 mod collector;
 mod configuration;
 mod crash;

@@ -12,7 +12,8 @@ use crate::failure::{Doing, Failure};
 use crate::{program, workspace};
 
 /// Program, and the package that brings it. The tests run them; `setpriv` and `kill` are ours.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
+    ("faketime", "faketime"),
     ("git", "git"),
     ("kill", "procps"),
     ("mkfs.ext4", "e2fsprogs"),
