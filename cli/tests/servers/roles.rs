@@ -1,5 +1,7 @@
 //! What holds because the roles are processes of their own.
 
+use std::process::Child;
+
 use crate::application::Application;
 use crate::platform::{End, Platform, eventually, get};
 
@@ -107,8 +109,8 @@ fn a_worker_killed_at_any_step_of_a_deployment_leaves_one_release_and_one_contai
             application.say(&format!("{release}"));
             application.commit(&name);
             begin(&platform, &application);
-            let mut dying = platform.take_process("worker").unwrap();
-            eventually(&format!("the worker dies at {name}"), || dying.try_wait().unwrap().is_some());
+            let mut dying = Dying(platform.take_process("worker").unwrap());
+            eventually(&format!("the worker dies at {name}"), || dying.0.try_wait().unwrap().is_some());
             platform.start_role("worker", "worker", &[]);
             let expected = (200, format!("{release} v{release} -"));
             eventually(&format!("after {name} it is live"), || platform.get("/") == expected);
@@ -126,5 +128,16 @@ fn steps(point: &str) -> Vec<Option<&'static str>> {
         ["build", "roll_out"].map(Some).into()
     } else {
         vec![None]
+    }
+}
+
+/// A worker that is told to die; when it does not, it is ended with the test.
+struct Dying(Child);
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        // Most often it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
