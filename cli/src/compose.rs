@@ -126,6 +126,11 @@ pub(crate) async fn bus(engines: &Engines, settings: &Settings, home: &Home) -> 
     Ok(Bus::new(Arc::clone(&engines.log), Arc::new(SystemClock), keyring))
 }
 
+/// Several addresses as they may be shown.
+pub(crate) fn all_shown(urls: &[Url]) -> String {
+    urls.iter().map(shown).collect::<Vec<_>>().join(",")
+}
+
 /// An address as it may be shown: without user and password.
 pub(crate) fn shown(url: &Url) -> String {
     let mut shown = url.clone();

@@ -24,7 +24,7 @@ use workers::disk::Reserve;
 use workers::measure::measured;
 use workers::source::archive::UploadStore;
 
-use super::{ComposeError, shown};
+use super::{ComposeError, all_shown, shown};
 use crate::args::Settings;
 use crate::home::Home;
 
@@ -103,8 +103,7 @@ async fn on_kurrentdb(settings: &Settings, urls: &[Url], home: &Home) -> Result<
 
     let text = urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",");
     let log = KurrentLog::connect(&kurrentdb::Settings::new(&text)).await.map_err(|source| {
-        let url = urls.iter().map(shown).collect::<Vec<_>>().join(",");
-        ComposeError::Server { flag: "--log", url, source: source.into() }
+        ComposeError::Server { flag: "--log", url: all_shown(urls), source: source.into() }
     })?;
     let embedded = embedded(settings, home).await?;
     Ok(Engines { log: measured(Arc::new(log)), log_kind: "kurrentdb", ..embedded })
@@ -113,15 +112,14 @@ async fn on_kurrentdb(settings: &Settings, urls: &[Url], home: &Home) -> Result<
 #[cfg(not(feature = "kurrentdb"))]
 #[expect(clippy::unused_async, reason = "as the one that can")]
 async fn on_kurrentdb(_settings: &Settings, urls: &[Url], _home: &Home) -> Result<Engines, ComposeError> {
-    let url = urls.iter().map(shown).collect::<Vec<_>>().join(",");
+    let url = all_shown(urls);
     let known = "this program was built without KurrentDB; build it with `--features kurrentdb`";
     Err(ComposeError::Unknown { flag: "--log", url, known })
 }
 
 async fn on_nats(settings: &Settings, urls: &[Url], home: &Home) -> Result<Engines, ComposeError> {
     let nats = nats(settings, urls);
-    let all_shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
-    let refused = |source| refused(all_shown(), source);
+    let refused = |source| refused(all_shown(urls), source);
     let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
     let queue = JetStreamQueue::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
@@ -156,7 +154,7 @@ pub(crate) struct Heard {
 pub(crate) async fn hear(settings: &Settings) -> Result<(Heard, Uuid), ComposeError> {
     let urls = settings.log.log.as_slice();
     let nats = nats(settings, urls);
-    let refused = |source| refused(urls.iter().map(shown).collect::<Vec<_>>().join(","), source);
+    let refused = |source| refused(all_shown(urls), source);
     let log = JetStreamLog::connect(&nats).await.map_err(refused)?;
     let entries = JetStreamEntries::connect(&nats).await.map_err(refused)?;
     let calls = NatsCalls::connect(&nats).await.map_err(refused)?;
@@ -168,9 +166,8 @@ pub(crate) async fn hear(settings: &Settings) -> Result<(Heard, Uuid), ComposeEr
 /// Looks at the event log without changing it: what answers, and whether it may be used.
 pub(crate) async fn look_at_log(settings: &Settings) -> Result<String, ComposeError> {
     let urls = settings.log.log.as_slice();
-    let shown = || urls.iter().map(shown).collect::<Vec<_>>().join(",");
     let looked = jetstream::look(&nats(settings, urls)).await;
-    looked.map_err(|source| refused(shown(), source))
+    looked.map_err(|source| refused(all_shown(urls), source))
 }
 
 /// How NATS is reached.

@@ -82,12 +82,10 @@ pub(crate) fn ports(
     let archives = ArchiveSource::new(engines.uploads.clone(), UNPACKED_MAX, Reserve::default());
     let source = Sources::new(GitSource::new(git, supervisor.clone()), archives);
     let materials = Materials { chosen, home, installation, environment, supervisor };
-    let runtime = chosen.work.runtime.as_ref();
-    let works = match runtime {
+    let works = match &chosen.work.runtime {
         Some(url) if is_docker(url) => containers::works(&materials, url)?,
-        None => processes::works(materials)?,
-        Some(url) if url.scheme() == "process" => processes::works(materials)?,
-        Some(url) => return Err(unknown("--runtime", url)),
+        Some(url) if url.scheme() != "process" => return Err(unknown("--runtime", url)),
+        Some(_) | None => processes::works(materials)?,
     };
     Ok(Ports { source: Arc::new(source), works, builds: home.join("builds") })
 }

@@ -19,7 +19,7 @@ async fn log(settings: &Settings) -> Option<Finding> {
     if settings.log.log.is_empty() {
         return Some(Finding::ok(WHAT, "a file in the data directory"));
     }
-    let shown = settings.log.log.iter().map(compose::shown).collect::<Vec<_>>().join(",");
+    let shown = compose::all_shown(&settings.log.log);
     let looked = tokio::time::timeout(LIMIT, compose::look_at_log(settings)).await;
     Some(match looked {
         Ok(Ok(found)) => Finding::ok(WHAT, format!("{shown}: {found}")),

@@ -159,6 +159,15 @@ impl DockerRuntime {
         Ok(Self { shared })
     }
 
+    /// Asks whether the engine answers.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it does not.
+    pub async fn ping(&self) -> Result<(), RuntimeError> {
+        self.shared.engine.version().await?;
+        Ok(())
+    }
+
     /// What an operator should know of this engine before anybody's code runs on it, a line each.
     ///
     /// # Errors

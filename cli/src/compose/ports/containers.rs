@@ -91,7 +91,7 @@ pub(super) fn probe(runtime: &DockerRuntime) -> Asked {
     let runtime = runtime.clone();
     let probe: Probe = Arc::new(move || {
         let runtime = runtime.clone();
-        async move { runtime.warnings().await.map(|_| ()).map_err(|error| error.to_string()) }.boxed()
+        async move { runtime.ping().await.map_err(|error| error.to_string()) }.boxed()
     });
     Asked { name: "runtime", kind: "docker", probe }
 }
